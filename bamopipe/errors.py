@@ -1,0 +1,36 @@
+"""The one exception for mistakes that a person can mend."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what a person asked for, told in one sentence.
+
+    The message says what was given, what was expected and what to do, and names the config key,
+    file or node. The ``bamopipe`` command and the Snakefile print it and exit with status 2.
+    """
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Say which known names come close to a name that is not known.
+
+    Parameters
+    ----------
+    name : str
+        What was given.
+    options : iterable of str
+        The names that exist.
+
+    Returns
+    -------
+    str
+        Text to put after a message, such as ``"; did you mean 'gibbs'? (known: gibbs, mcmc)"``.
+    """
+    known = sorted(set(options))
+    if not known:
+        return "; nothing is known here"
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    guess = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ";"
+    shown = ", ".join(known[:12]) + (f", ... ({len(known)} in all)" if len(known) > 12 else "")
+    return f"{guess} (known: {shown})" if close else f"{guess} known: {shown}"
