@@ -1,0 +1,1 @@
+"""Reproducible Bayesian experiments on JAX."""

@@ -1,0 +1,1 @@
+"""Estimates of the log marginal likelihood, each with its standard error."""

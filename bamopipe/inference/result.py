@@ -1,0 +1,104 @@
+"""What an engine returns."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bamopipe.evidence.combine import combine_log_evidence
+
+OK = "ok"
+
+
+class FinalState(NamedTuple):
+    """The particles at the end of a run.
+
+    Attributes
+    ----------
+    particles
+        Variable -> equally weighted draws of shape (chain, particle, ...).
+    weights
+        1 / num_particles, shape (chain, particle).
+    temperature
+        Exponent of the likelihood that was reached, shape (chain,): 1 if all went well.
+    log_prior, log_likelihood
+        At each particle, shape (chain, particle).
+    """
+
+    particles: dict[str, np.ndarray]
+    weights: np.ndarray
+    temperature: np.ndarray
+    log_prior: np.ndarray
+    log_likelihood: np.ndarray
+
+
+class Stage(NamedTuple):
+    """What happened at one temperature, for one chain.
+
+    Attributes
+    ----------
+    temperature
+        The temperature that this stage moved to.
+    ess
+        Effective sample size of the weights that it gave the particles.
+    log_evidence_increment
+        Log of their mean.
+    acceptance_rate
+        Update -> mean acceptance of its moves.
+    """
+
+    temperature: float
+    ess: float
+    log_evidence_increment: float
+    acceptance_rate: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Draws, evidence and statistics of one run; always with a leading chain dimension.
+
+    ``result["final_state"]`` is the same as ``result.final_state``.
+
+    Attributes
+    ----------
+    final_state
+        The particles.
+    log_evidence_chains
+        Log evidence of each chain, shape (chain,); NaN where a chain did not reach temperature 1.
+    stages
+        One list a chain of one `Stage` a temperature.
+    prior
+        Variable -> up to 1,000 draws from the prior of each chain, shape (chain, draw, ...).
+    status
+        "ok" or a sentence for each chain.
+    timings
+        Seconds spent: "compile" and "sample".
+    """
+
+    final_state: FinalState
+    log_evidence_chains: np.ndarray
+    stages: tuple[tuple[Stage, ...], ...]
+    prior: dict[str, np.ndarray]
+    status: tuple[str, ...]
+    timings: dict[str, float]
+
+    @property
+    def log_evidence(self) -> float:
+        """Log marginal likelihood: the log of the chains' mean evidence."""
+        return combine_log_evidence(self.log_evidence_chains)[0]
+
+    @property
+    def log_evidence_se(self) -> float:
+        """Its standard error between chains; NaN with a single chain."""
+        return combine_log_evidence(self.log_evidence_chains)[1]
+
+    @property
+    def converged(self) -> bool:
+        """Whether every chain reached its end."""
+        return all(status == OK for status in self.status)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self, name)
+        except AttributeError:
+            raise KeyError(name) from None

@@ -1,0 +1,172 @@
+"""What a kernel is: a sweep of updates over blocks of variables, for a block of particles.
+
+Particles are the last axis of every array, so that one key and one vectorised evaluation serve the
+whole block.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bamopipe.errors import UserError, nearest
+from bamopipe.target import Position, Target
+
+Parameters = dict[str, Any]
+
+
+class State(NamedTuple):
+    """What a kernel needs next.
+
+    The factors are cached untempered: a tempered sum would go stale when the temperature or another
+    variable moves.
+
+    Attributes
+    ----------
+    position
+        Variable -> values of shape (..., particle).
+    log_factors
+        Random variable -> log density of shape (particle,).
+    """
+
+    position: Position
+    log_factors: dict[str, Array]
+
+
+class Info(NamedTuple):
+    """What an update reports, of shape () once a block of particles is reduced.
+
+    Attributes
+    ----------
+    acceptance_rate
+        Mean over the particles.
+    is_nan
+        Factor -> whether it was not a number inside the support, at any particle or proposal.
+    """
+
+    acceptance_rate: Array
+    is_nan: dict[str, Array]
+
+
+class Update(Protocol):
+    """One MCMC move of some variables given all others; frozen and hashable."""
+
+    def check(self, block: "Block", target: Target, parameters: Parameters) -> None:
+        """Raise UserError if the parameters or variables do not fit this update."""
+        ...
+
+    def __call__(
+        self,
+        key: Array,
+        state: State,
+        temperature: Array,
+        parameters: Parameters,
+        target: Target,
+        variables: tuple[str, ...],
+    ) -> tuple[State, Info]:
+        """Move the variables of all particles once, leaving the tempered target invariant."""
+        ...
+
+
+class Block(NamedTuple):
+    """Variables that one update moves together, under a name for settings and statistics."""
+
+    name: str
+    variables: tuple[str, ...]
+    update: Update
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A sweep over blocks of variables; made by `gibbs_sampler` and `mcmc_sampler`.
+
+    The blocks are static; the parameters (step sizes, scales) are passed to `step` as arrays, so
+    that other values need no new compilation. Kernels with equal blocks compare equal.
+
+    Attributes
+    ----------
+    blocks
+        What moves, in order.
+    parameters
+        Block name -> parameters of its update.
+    """
+
+    blocks: tuple[Block, ...]
+    parameters: dict[str, Parameters] = field(compare=False)
+
+    def init(self, target: Target, position: Position) -> State:
+        """Evaluate all factors at the particles (last axis) of a position."""
+        return State(position, log_factors(target, position))
+
+    def step(
+        self,
+        key: Array,
+        state: State,
+        temperature: Array,
+        parameters: dict[str, Parameters],
+        target: Target,
+    ) -> tuple[State, dict[str, Info]]:
+        """Update every block once.
+
+        Parameters
+        ----------
+        key
+            One key for the whole block of particles.
+        state
+            Positions and untempered factors, particles last.
+        temperature
+            Exponent of the likelihood, 0 to 1.
+        parameters
+            Like `self.parameters`.
+        target
+            The compiled model.
+
+        Returns
+        -------
+        tuple of State and dict
+            The new state, and one Info a block.
+        """
+        infos = {}
+        for index, block in enumerate(self.blocks):
+            state, infos[block.name] = block.update(
+                jax.random.fold_in(key, index),
+                state,
+                temperature,
+                parameters[block.name],
+                target,
+                block.variables,
+            )
+        return state, infos
+
+    def check(self, target: Target) -> None:
+        """Raise UserError unless the blocks move every latent variable with fitting parameters."""
+        moved = {variable for block in self.blocks for variable in block.variables}
+        missing = [v for v in target.latent if v not in moved]
+        if missing or moved - set(target.latent):
+            raise UserError(
+                f"the kernel moves {', '.join(sorted(moved))}, but the latent variables of model "
+                f"{target.program.model.name!r} are {', '.join(target.latent)}; "
+                "make the kernel from the same model"
+            )
+        for block in self.blocks:
+            block.update.check(block, target, self.parameters[block.name])
+
+
+def log_factors(target: Target, position: Position, names: tuple[str, ...] | None = None) -> dict:
+    """Evaluate factors of many particles at once, particles last."""
+    return jax.vmap(lambda p: target.log_factors(p, names), in_axes=-1, out_axes=-1)(position)
+
+
+def any_nan(factors: Mapping[str, Array]) -> dict[str, Array]:
+    """Tell for each factor whether any particle's is not a number."""
+    return {name: jnp.any(jnp.isnan(f)) for name, f in factors.items()}
+
+
+def check_names(what: str, given, known) -> None:
+    """Raise UserError if a name is not among the known ones."""
+    for name in given:
+        if name not in known:
+            raise UserError(f"{what} {name!r} is not known{nearest(name, known)}")

@@ -1,0 +1,115 @@
+"""Gaussian random-walk Metropolis for a whole block of particles."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from bamopipe.errors import UserError
+from bamopipe.samplers.base import (
+    Block,
+    Info,
+    Parameters,
+    State,
+    any_nan,
+    check_names,
+    log_factors,
+)
+from bamopipe.target import Position, Target, tempered
+
+
+@dataclass(frozen=True)
+class RandomWalk:
+    """Propose a Gaussian step and accept or reject it (Metropolis et al. 1953).
+
+    Equal in law to `blackjax.normal_random_walk`, but with one key for a block of particles and one
+    evaluation of each factor that the variables touch.
+
+    Its one parameter is ``sigma``, the scale of the step (BlackJAX's meaning, a standard deviation
+    rather than a covariance): a number; a vector with one entry a coordinate; a square matrix that
+    standard normal noise is multiplied with; or a dict from variable to its number or array.
+    Coordinates are those of `jax.flatten_util.ravel_pytree`: variables in alphabetical order.
+    """
+
+    def check(self, block: Block, target: Target, parameters: Parameters) -> None:
+        """Raise UserError unless there is one fitting `sigma`."""
+        where = f"random walk of {block.name!r}:"
+        check_names(f"{where} parameter", parameters, ("sigma",))
+        if "sigma" not in parameters:
+            raise UserError(f"{where} parameter 'sigma' is missing; give the scale of its step")
+        shapes = {name: target.program.shapes[name] for name in block.variables}
+        sigma = parameters["sigma"]
+        if isinstance(sigma, Mapping):
+            check_names(f"{where} 'sigma' of variable", sigma, shapes)
+            for name, shape in shapes.items():
+                if name not in sigma:
+                    raise UserError(f"{where} 'sigma' has no entry for variable {name!r}")
+                if np.shape(sigma[name]) not in ((), shape):
+                    raise UserError(
+                        f"{where} 'sigma' of {name!r} has shape {np.shape(sigma[name])}; "
+                        f"expected a number or shape {shape}"
+                    )
+        else:
+            size = sum(int(np.prod(shape)) for shape in shapes.values())
+            if np.shape(sigma) not in ((), (size,), (size, size)):
+                raise UserError(
+                    f"{where} 'sigma' has shape {np.shape(sigma)}; expected a number, shape "
+                    f"({size},) or shape ({size}, {size})"
+                )
+        if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(sigma)):
+            raise UserError(f"{where} 'sigma' has entries that are not finite")
+
+    def __call__(
+        self,
+        key: Array,
+        state: State,
+        temperature: Array,
+        parameters: Parameters,
+        target: Target,
+        variables: tuple[str, ...],
+    ) -> tuple[State, Info]:
+        """Propose and accept or reject, each particle by itself."""
+        noise_key, accept_key = jax.random.split(key)
+        names = target.touching(variables)
+        known = {name: state.log_factors[name] for name in names}
+        old = {name: state.position[name] for name in variables}
+        proposal = _step(noise_key, old, parameters["sigma"])
+        fresh = log_factors(target, {**state.position, **proposal}, names)
+        log_ratio = tempered(target, fresh, temperature) - tempered(target, known, temperature)
+        # In single precision `uniform` is sometimes exactly 0, whose logarithm accepts anything.
+        threshold = jnp.log1p(-jax.random.uniform(accept_key, log_ratio.shape, log_ratio.dtype))
+        accept = threshold < log_ratio
+
+        def select(new, old):
+            return jnp.where(accept, new, old)
+
+        moved = State(
+            {**state.position, **jax.tree.map(select, proposal, old)},
+            {**state.log_factors, **jax.tree.map(select, fresh, known)},
+        )
+        return moved, Info(jnp.mean(accept, dtype=log_ratio.dtype), any_nan(fresh))
+
+
+def _step(key: Array, position: Position, sigma) -> Position:
+    """Add Gaussian noise to the variables, in the order of their names."""
+    flat = {name: position[name].reshape(-1, position[name].shape[-1]) for name in sorted(position)}
+    rows = np.cumsum([0, *(x.shape[0] for x in flat.values())])
+    first = next(iter(flat.values()))
+    noise = jax.random.normal(key, (rows[-1], first.shape[-1]), first.dtype)
+    if isinstance(sigma, Mapping):
+        sigma = jnp.concatenate(
+            [jnp.broadcast_to(jnp.ravel(sigma[n]), x.shape[:1]) for n, x in flat.items()]
+        )
+    if jnp.ndim(sigma) == 2:
+        noise = sigma @ noise
+    elif jnp.ndim(sigma) == 1:
+        noise = sigma[:, None] * noise
+    else:
+        noise = sigma * noise
+    return {
+        name: (x + noise[start:stop]).reshape(position[name].shape)
+        for (name, x), start, stop in zip(flat.items(), rows[:-1], rows[1:], strict=True)
+    }
