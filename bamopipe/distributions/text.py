@@ -79,6 +79,16 @@ class Prior:
     name: str
     parameters: dict[str, Value]
 
+    def __str__(self) -> str:
+        """Write the prior in one way, whichever way it was given: ``Normal(0, 10)``."""
+        return f"{self.name}({', '.join(_text(v) for v in self.parameters.values())})"
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_text(v) for v in value)}]"
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
 
 def is_prior(value: object) -> bool:
     """Tell whether a config value is meant as a prior: text of the form ``Name(...)``."""

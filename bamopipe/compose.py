@@ -1,0 +1,213 @@
+"""Compose an experiment's config with Hydra, and spread it into its runs.
+
+Hydra supplies the config groups and the grammar of overrides and sweeps; this module supplies the
+order. Composing takes tens of milliseconds, so it is done once for each combination of groups, and
+the runs that differ in values only are made from copies.
+"""
+
+import contextlib
+import copy
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bamopipe import config
+from bamopipe.errors import UserError, nearest
+from bamopipe.overrides import apply, is_group, parse, root, values
+from bamopipe.schema import check
+
+CONF = Path("conf")
+# Settings of the experiment as a whole, which no run sees.
+WHOLE = ("seeds", "seeds_per_block", "arms", "sweep")
+
+
+@dataclass(frozen=True)
+class Composed:
+    """One run as it was composed.
+
+    Attributes
+    ----------
+    label : str
+        The arm's name; the name of the model's file in an experiment without arms.
+    settings : dict
+        What this run varies: key to the value as text.
+    content : dict
+        The checked config, in normal form.
+    """
+
+    label: str
+    settings: dict[str, str]
+    content: dict[str, Any]
+
+
+def experiments() -> list[str]:
+    """Names of the experiments in ``conf/experiment``."""
+    return _choices("experiment")
+
+
+def spread(experiment: str, overrides: Iterable[str]) -> tuple[dict[str, Any], list[Composed]]:
+    """Compose an experiment.
+
+    Parameters
+    ----------
+    experiment : str
+        The name of a file in ``conf/experiment``.
+    overrides : iterable of str
+        Overrides in Hydra's grammar; those with several values are swept.
+
+    Returns
+    -------
+    whole : dict
+        Seeds, seeds a block, arms and sweep.
+    runs : list of Composed
+        Every arm with every combination of swept values.
+
+    Raises
+    ------
+    UserError
+        For anything that a person can mend in ``conf/`` or in the overrides.
+    """
+    if not (CONF / "config.yaml").is_file():
+        raise UserError(f"there is no {CONF}/config.yaml in {Path.cwd()}; run from the project")
+    if experiment not in experiments():
+        raise UserError(f"unknown experiment {experiment!r}{nearest(experiment, experiments())}")
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF.resolve())):
+        return _spread(experiment, parse(overrides, "the command line"))
+
+
+def _spread(experiment: str, given: list[Override]) -> tuple[dict[str, Any], list[Composed]]:
+    composer = _Composer(experiment)
+    fixed = [o for o in given if not o.is_sweep_override() and root(o) not in WHOLE]
+    whole = composer.whole([o for o in given if root(o) in WHOLE], fixed)
+    swept = {o.key_or_group: o for o in given if o.is_sweep_override() and root(o) not in WHOLE}
+    taken = {o.key_or_group for o in fixed} | set(swept)
+    for key, text in whole["sweep"].items():
+        if key not in taken:  # what is said on the command line wins
+            (swept[key],) = parse([f"{key}={text}"], "sweep")
+    dimensions = [values(o) for o in swept.values()]
+
+    runs = []
+    for arm, texts in (whole["arms"] or {"": []}).items():
+        changes = parse(texts, f"arms.{arm}")
+        for override in changes:
+            key = override.key_or_group
+            if override.is_sweep_override():
+                raise UserError(f"arms.{arm} sets {key} to several values; put them under `sweep`")
+            if key in taken or key in swept:
+                raise UserError(
+                    f"{key} is set by arm {arm!r} and again beside it; change the arm instead, "
+                    f"as in \"arms.{arm}=['{key}=...']\""
+                )
+        for point in itertools.product(*dimensions):
+            settings = {o.key_or_group: str(o.value()) for o in point}
+            where = f"arm {arm!r}" if arm else f"experiment {experiment!r}"
+            content = composer.run([*changes, *point, *fixed], where)
+            label = arm or content["model"]["_target_"].split(".")[-2]
+            runs.append(Composed(label, settings, content))
+    return whole, runs
+
+
+class _Composer:
+    """Composes once for each combination of groups."""
+
+    def __init__(self, experiment: str):
+        self.experiment = experiment
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def groups(self, overrides: Iterable[Override]) -> DictConfig:
+        """Compose with the overrides that choose files."""
+        chosen = tuple(f"{o.key_or_group}={o.value()}" for o in overrides if is_group(o))
+        if chosen not in self.composed:
+            with _hydra_errors():
+                self.composed[chosen] = compose(
+                    "config", overrides=[f"experiment={self.experiment}", *chosen]
+                )
+            if "experiment" in self.composed[chosen]:
+                raise UserError(
+                    f"conf/experiment/{self.experiment}.yaml must begin with the line "
+                    "'# @package _global_'"
+                )
+        return self.composed[chosen]
+
+    def whole(self, overrides: list[Override], fixed: list[Override]) -> dict[str, Any]:
+        """Compose and check what concerns the experiment as a whole."""
+        composed = copy.deepcopy(self.groups(fixed))
+        seeds = [o for o in overrides if o.is_sweep_override()]
+        for override in seeds:
+            if override.key_or_group != "seeds":
+                raise UserError(f"{override.key_or_group} cannot be swept")
+            numbers = [o.value() for o in values(override)]
+            OmegaConf.update(composed, "seeds", numbers, merge=False)
+        apply(composed, [o for o in overrides if o not in seeds], "the experiment")
+        content = _plain(composed)
+        _refuse_unknown(content)
+        whole = check(config.Experiment, {k: v for k, v in content.items() if k in WHOLE})
+        if not whole["seeds"]:
+            raise UserError("seeds is empty; give at least one, such as seeds=[0,1]")
+        if len(set(whole["seeds"])) < len(whole["seeds"]):
+            raise UserError(f"seeds must differ, got {whole['seeds']}")
+        for arm in whole["arms"]:
+            if not re.fullmatch(r"\w[\w.]*", arm):
+                raise UserError(f"arm {arm!r}: a name has letters, digits, _ and . only")
+        return whole
+
+    def run(self, overrides: list[Override], where: str) -> dict[str, Any]:
+        """Compose and check one run."""
+        for override in overrides:
+            if root(override) in WHOLE:
+                raise UserError(f"{override.key_or_group} cannot be varied between runs")
+        composed = copy.deepcopy(self.groups(overrides))
+        apply(composed, [o for o in overrides if not is_group(o)], where)
+        content = _plain(composed)
+        _refuse_unknown(content)
+        return check(config.Run, {k: v for k, v in content.items() if k not in WHOLE})
+
+
+def _refuse_unknown(content: dict[str, Any]) -> None:
+    known = {f.name for schema in (config.Run, config.Experiment) for f in _fields(schema)}
+    for key in content:
+        if key not in known:
+            raise UserError(f"unknown setting {key}{nearest(str(key), known)}")
+
+
+def _fields(schema: Any) -> Iterator[Any]:
+    yield from schema.__dataclass_fields__.values()
+
+
+def _plain(composed: DictConfig) -> dict[str, Any]:
+    try:
+        return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise UserError(_line(error)) from None
+
+
+@contextlib.contextmanager
+def _hydra_errors() -> Iterator[None]:
+    """Tell what Hydra or YAML found wrong in ``conf/`` in one sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # YAML, OmegaConf and Hydra; all that they read is the config
+        missing = re.search(r"Could not find '(\w+)/([^']+)'", str(error))
+        if missing:
+            group, name = missing.groups()
+            raise UserError(f"unknown {group} {name!r}{nearest(name, _choices(group))}") from None
+        raise UserError(f"cannot compose {CONF}/: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _choices(group: str) -> list[str]:
+    folder = CONF / group
+    return sorted(str(f.relative_to(folder).with_suffix("")) for f in folder.rglob("*.yaml"))

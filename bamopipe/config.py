@@ -1,0 +1,182 @@
+"""What a config may say: the settings, their types and ranges, and their canonical form.
+
+Each part of a config has a frozen dataclass whose annotations say what is allowed.
+:func:`bamopipe.schema.check` holds a composed config against them and returns it in one normal
+form, so that ``10`` and ``10.0`` are the same setting. All keys have to be there: the defaults
+that people see are the files in ``conf/``, and the defaults of the dataclasses serve one purpose,
+that a setting added later does not change the ids of fits made before it.
+"""
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from bamopipe.distributions import text
+from bamopipe.errors import UserError, nearest
+from bamopipe.schema import Range, choice, read
+
+# Raised by hand when the same frozen config comes to mean another posterior.
+FIT_VERSION = 1
+
+
+def _scale(value: Any, key: str) -> Any:
+    """Check a step size: a number, one a coordinate, a matrix, or a mapping from variables."""
+    if isinstance(value, dict) and value:
+        return {name: _scale(v, f"{key}.{name}") for name, v in value.items()}
+    if isinstance(value, list) and value and all(isinstance(row, list) for row in value):
+        if any(len(row) != len(value) for row in value):
+            raise UserError(f"{key} must be a square matrix, got rows of other lengths")
+        return [[read(float, v, key) for v in row] for row in value]
+    if isinstance(value, list) and value:
+        return [_scale(v, key) for v in value]
+    return Range(0, open=True)(read(float, value, key), key)
+
+
+def _style(value: Any, key: str) -> Any:
+    """Check the name of a plot style without loading matplotlib."""
+    spec = importlib.util.find_spec("matplotlib")
+    folders = spec.submodule_search_locations if spec else None
+    files = Path(folders[0]).glob("mpl-data/stylelib/*.mplstyle") if folders else ()
+    known = {"bamopipe", "default"} | {f.stem for f in files if not f.stem.startswith("_")}
+    if value not in known:
+        raise UserError(f"{key} has no style {value!r}{nearest(str(value), known)}")
+    return value
+
+
+Count = Annotated[int, Range(1)]
+
+
+@dataclass(frozen=True)
+class NormalRandomWalk:
+    """A Gaussian random walk; `sigma` is the scale of its step."""
+
+    kernel: Literal["normal_random_walk"]
+    sigma: Annotated[Any, _scale]
+
+
+# name -> settings: one row for each kernel and one for each engine.
+KERNELS: dict[str, type] = {"normal_random_walk": NormalRandomWalk}
+
+
+@dataclass(frozen=True)
+class Gibbs:
+    """One kernel for each latent variable, one variable after the other."""
+
+    name: Literal["gibbs"]
+    steps: dict[str, Annotated[Any, lambda value, key: choice(KERNELS, "kernel", value, key)]]
+
+
+SAMPLERS: dict[str, type] = {"gibbs": Gibbs}
+
+
+@dataclass(frozen=True)
+class SMC:
+    """Sequential Monte Carlo with adaptive tempering."""
+
+    name: Literal["smc"]
+    num_chains: Count = 4
+    num_particles: Annotated[int, Range(2)] = 1000
+    num_mutations: Count = 100
+    target_ess: Annotated[float, Range(0, 1, open=True)] = 0.5
+    max_temperatures: Count = 200
+
+
+ENGINES: dict[str, type] = {"smc": SMC}
+
+
+@dataclass(frozen=True)
+class Plots:
+    """How figures look."""
+
+    style: Annotated[str, _style]
+    dpi: Annotated[int, Range(30, 1200)]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Name -> path of a file, from the project's folder."""
+
+    files: dict[str, str]
+
+
+def _sampler(value: Any, key: str) -> Any:
+    """Check a sampler: `gibbs`, or `mcmc` with a kernel's settings beside its name."""
+    if isinstance(value, dict) and value.get("name") == "mcmc":
+        kernel = {k: v for k, v in value.items() if k != "name"}
+        return {"name": "mcmc", **choice(KERNELS, "kernel", kernel, key)}
+    return choice(SAMPLERS, "name", value, key, also=("mcmc",))
+
+
+def _model(value: Any, key: str) -> Any:
+    """Check a model's settings as far as no source is needed."""
+    if not isinstance(value, dict):
+        raise UserError(f"{key} must be a mapping with `_target_`, got {value!r}")
+    if not isinstance(value.get("_target_"), str) or "." not in value["_target_"]:
+        raise UserError(
+            f"{key}._target_ must name a function, such as models.rt.model; "
+            f"got {value.get('_target_')!r}"
+        )
+    return _normal(value, key)
+
+
+def _normal(value: Any, key: str) -> Any:
+    """Bring a free setting into one form: 10.0 is 10, and a prior is spelt in one way."""
+    if isinstance(value, dict):
+        return {str(name): _normal(v, f"{key}.{name}") for name, v in value.items()}
+    if isinstance(value, list):
+        return [_normal(v, key) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if text.is_prior(value):
+        try:
+            return str(text.parse(value))
+        except UserError as error:
+            raise UserError(f"{key}: {error}") from None
+    return value
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts of a composed config that one run uses."""
+
+    precision: Literal["float64", "float32"]
+    model: Annotated[Any, _model]
+    data: Data
+    sampler: Annotated[Any, _sampler]
+    inference: Annotated[Any, lambda value, key: choice(ENGINES, "name", value, key)]
+    plots: Plots
+    trusted: list[str]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The parts of a composed config that say which runs there are."""
+
+    seeds: list[Annotated[int, Range(0, 2**32 - 1)]]
+    seeds_per_block: Count
+    arms: dict[str, list[str]]
+    sweep: dict[str, str]
+
+
+def fit_id(frozen: dict[str, Any]) -> str:
+    """Hash what determines a posterior; leave out what equals a default, and who is trusted."""
+    content = {k: v for k, v in frozen.items() if k not in ("trusted", "inference")}
+    defaults = {f.name: f.default for f in dataclasses.fields(ENGINES[frozen["inference"]["name"]])}
+    content["inference"] = {
+        k: v for k, v in frozen["inference"].items() if k not in defaults or v != defaults[k]
+    }
+    return short_hash(_normal(content, ""))
+
+
+def short_hash(content: Any) -> str:
+    """Eight hexadecimal digits that stand for any plain content."""
+    return hashlib.sha256(canonical(content).encode()).hexdigest()[:8]
+
+
+def canonical(content: Any) -> str:
+    """One JSON text for equal content."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

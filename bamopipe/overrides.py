@@ -1,0 +1,111 @@
+"""Overrides in Hydra's grammar: read them, spread those with several values, apply them."""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Transformer, ValueType
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bamopipe.errors import UserError, nearest
+
+GROUPS = ("model", "data", "sampler", "inference", "plots")
+
+
+def parse(texts: Iterable[str], where: str) -> list[Override]:
+    """Read overrides, each of another key.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Such as ``inference.num_particles=100,1000``.
+    where : str
+        Where they stand, for messages.
+
+    Raises
+    ------
+    UserError
+        When the grammar fails, or for what has no meaning here: deletions, packages, another
+        experiment, a key given twice.
+    """
+    loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().hydra else None
+    parser = OverridesParser.create(config_loader=loader)
+    overrides: dict[str, Override] = {}
+    for text in texts:
+        try:
+            (override,) = parser.parse_overrides([text])
+        except Exception as error:  # Hydra's grammar fails in many ways, all for one reason
+            raise UserError(f"cannot read {text!r} in {where}: {_reason(error, text)}") from None
+        key = override.key_or_group
+        if override.is_delete() or override.package is not None:
+            raise UserError(f"{text!r} in {where}: expected key=value")
+        if key == "experiment":
+            raise UserError(f"{text!r} in {where}: the experiment is named once, as the first word")
+        if key in overrides:
+            raise UserError(f"{key} is given twice in {where}")
+        overrides[key] = override
+    return list(overrides.values())
+
+
+def values(override: Override) -> list[Override]:
+    """Spread an override that has several values into one for each."""
+    if not override.is_sweep_override():
+        return [override]
+    key = override.key_or_group
+    if not override.is_discrete_sweep():
+        raise UserError(f"{key} is swept over an interval; use range(...) or choice(...)")
+    each = list(override.sweep_iterator(transformer=Transformer.identity))
+    if not each:
+        raise UserError(f"{key}={override.get_value_element_as_str()} has no values")
+    return [dataclasses.replace(override, value_type=ValueType.ELEMENT, _value=v) for v in each]
+
+
+def is_group(override: Override) -> bool:
+    """Tell whether an override chooses a file of a config group."""
+    return override.key_or_group in GROUPS and not isinstance(override.value(), dict)
+
+
+def root(override: Override) -> str:
+    """Return the first part of the key."""
+    return override.key_or_group.split(".")[0]
+
+
+def apply(composed: DictConfig, overrides: Iterable[Override], where: str) -> None:
+    """Set values in place; a mapping replaces what was there."""
+    OmegaConf.set_struct(composed, False)
+    for override in overrides:
+        key = override.key_or_group
+        if not (override.is_add() or override.is_force_add()):
+            _require(composed, key, where)
+        try:
+            OmegaConf.update(composed, key, override.value(), merge=False)
+        except OmegaConfBaseException as error:
+            raise UserError(f"cannot set {key}: {' '.join(str(error).split())}") from None
+
+
+def _require(composed: DictConfig, key: str, where: str) -> None:
+    """Refuse a key that does not exist; a misspelt one would be added without a word."""
+    node: Any = composed
+    for part in key.split("."):
+        known: list[str] = []
+        if isinstance(node, DictConfig):
+            known = [str(k) for k in node]
+        elif isinstance(node, ListConfig):
+            known = [str(i) for i in range(len(node))]
+        if part not in known:
+            hint = nearest(part, known) if known else f"; to add it, write +{key}=..."
+            raise UserError(f"unknown setting {key} in {where}{hint}")
+        node = node._get_node(part if isinstance(node, DictConfig) else int(part))
+
+
+def _reason(error: Exception, text: str) -> str:
+    unknown = re.search(r"Unknown function '(\w+)'", str(error))
+    if unknown:
+        return f"quote text that has brackets, as in key='{unknown.group(1)}(...)'"
+    if text.count("=") > 1:
+        return "quote text that has = in it, as in arms.a=['sampler=random_walk']"
+    return f"expected key=value ({str(error).splitlines()[0]})"

@@ -1,0 +1,229 @@
+"""From an experiment and overrides to its runs, their ids, and the files they are made of.
+
+The Snakefile calls :func:`load` at every start, so nothing here may load JAX, and two thousand
+runs have to be planned in seconds.
+"""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bamopipe import compose, source
+from bamopipe.blocks import cover
+from bamopipe.config import FIT_VERSION, canonical, fit_id, short_hash
+from bamopipe.errors import UserError, nearest
+
+DEFAULT_EXPERIMENT = "eight_schools"
+RESULTS = Path("results")
+FITS = RESULTS / "fits"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One resolved config, fitted with every seed of its experiment.
+
+    Attributes
+    ----------
+    label : str
+        The arm, or the model in an experiment without arms.
+    settings : dict
+        What varies within the arm.
+    frozen : dict
+        Everything that determines the posterior; what `fit` reads.
+    plots : dict
+        How figures look.
+    id : str
+        Stands for `frozen`; the name of the fit's folder.
+    inputs : tuple of str
+        The data files and the model's source.
+    """
+
+    label: str
+    settings: dict[str, str]
+    frozen: dict[str, Any]
+    plots: dict[str, Any]
+    id: str
+    inputs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The run's folder in its experiment."""
+        return f"{self.label}-{self.id}"
+
+    @property
+    def title(self) -> str:
+        """The run's name for people: the arm and what varies in it."""
+        varied = ", ".join(f"{key}={value}" for key, value in self.settings.items())
+        return f"{self.label}: {varied}" if varied else self.label
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of an experiment, and where their files are.
+
+    Attributes
+    ----------
+    experiment : str
+        Its name.
+    overrides : tuple of str
+        What was asked for beyond the experiment's own file.
+    without : tuple of str
+        Folders of runs to leave out, because they failed; ``evidence`` leaves out the comparison.
+    seeds : tuple of int
+        Sorted.
+    seeds_per_block : int
+        How many seeds a new fit job runs.
+    runs : tuple of Run
+        In the order of the arms.
+    """
+
+    experiment: str
+    overrides: tuple[str, ...]
+    without: tuple[str, ...]
+    seeds: tuple[int, ...]
+    seeds_per_block: int
+    runs: tuple[Run, ...]
+
+    @property
+    def home(self) -> str:
+        """The experiment's folder; overrides make another one."""
+        suffix = f"+{short_hash(sorted(self.overrides))}" if self.overrides else ""
+        return str(RESULTS / f"{self.experiment}{suffix}")
+
+    @property
+    def request(self) -> str:
+        """What was asked for, as one JSON text that :func:`load` understands."""
+        return canonical({"experiment": self.experiment, "overrides": list(self.overrides)})
+
+    @cached_property
+    def by_id(self) -> dict[str, Run]:
+        """Runs by the id of their fit."""
+        return {run.id: run for run in self.runs}
+
+    @cached_property
+    def by_name(self) -> dict[str, Run]:
+        """Runs by their folder, without those that are left out."""
+        return {run.name: run for run in self.runs if run.name not in self.without}
+
+    def blocks(self, run: Run) -> list[str]:
+        """Files of posterior draws that together hold every wanted seed of a run."""
+        folder = FITS / run.id
+        present = [f.stem for f in folder.glob("seeds_*.nc")]
+        return [str(folder / f"{b}.nc") for b in cover(self.seeds, present, self.seeds_per_block)]
+
+    def index(self) -> str:
+        """List the runs as the text of a CSV file."""
+        rows = [("run", "arm", "fit_id", "settings", "seeds")]
+        seeds = " ".join(map(str, self.seeds))
+        for run in self.runs:
+            settings = "; ".join(f"{key}={value}" for key, value in run.settings.items())
+            rows.append((run.name, run.label, run.id, settings, seeds))
+        return "\n".join(",".join(map(_csv, row)) for row in rows)
+
+
+def load(request: dict[str, Any]) -> Plan:
+    """Plan an experiment.
+
+    Parameters
+    ----------
+    request : dict
+        Snakemake's config: ``experiment`` (a name), ``overrides`` (a list of text) and
+        ``without`` (runs to leave out).
+
+    Returns
+    -------
+    Plan
+        Every run checked as far as that is possible without running the model.
+
+    Raises
+    ------
+    UserError
+        For anything in the request, in ``conf/`` or among the data files that a person can mend.
+    """
+    known = ("experiment", "overrides", "without")
+    for key in request:
+        if key not in known:
+            raise UserError(f"unknown --config key {key!r}{nearest(str(key), known)}")
+    experiment = request.get("experiment", DEFAULT_EXPERIMENT)
+    if not isinstance(experiment, str):
+        raise UserError(f"experiment must be one name, got {experiment!r}")
+    overrides = _texts(request, "overrides")
+    if not all("=" in text for text in overrides):
+        raise UserError(
+            f"overrides must be a list of key=value, got {overrides}; write them after "
+            f"`bamopipe run {experiment}`, which keeps quotes"
+        )
+    whole, composed = compose.spread(experiment, overrides)
+    runs = tuple(_run(c) for c in composed)
+    for name, count in Counter(run.name for run in runs).items():
+        if count > 1:
+            raise UserError(
+                f"{count} runs of experiment {experiment!r} are the same ({name}); "
+                "vary something that changes the posterior"
+            )
+    return Plan(
+        experiment=experiment,
+        overrides=tuple(overrides),
+        without=tuple(_texts(request, "without")),
+        seeds=tuple(sorted(whole["seeds"])),
+        seeds_per_block=whole["seeds_per_block"],
+        runs=runs,
+    )
+
+
+def load_or_exit(request: dict[str, Any]) -> Plan:
+    """Plan for the Snakefile: a mistake ends Snakemake with one sentence and status 2."""
+    try:
+        return load(request)
+    except UserError as error:
+        print(f"bamopipe: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def frozen_yaml(run: Run) -> str:
+    """Write a fit's config so that people can read it and equal configs are equal text."""
+    return yaml.safe_dump(run.frozen, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+
+
+def _run(composed: compose.Composed) -> Run:
+    content = composed.content
+    model = source.check(content)
+    for name, path in content["data"]["files"].items():
+        if not Path(path).is_file():
+            folder = Path(path).parent
+            raise UserError(
+                f"data.files.{name}: there is no file {path!r}"
+                f"{nearest(path, [str(f) for f in folder.glob('*.*')])}"
+            )
+        if Path(path).suffix not in (".csv", ".nc"):
+            raise UserError(f"data.files.{name} must end in .csv or .nc, got {path!r}")
+    frozen = {"fit_version": FIT_VERSION} | {
+        key: content[key]
+        for key in ("precision", "model", "data", "sampler", "inference", "trusted")
+    }
+    return Run(
+        label=composed.label,
+        settings=composed.settings,
+        frozen=frozen,
+        plots=content["plots"],
+        id=fit_id(frozen),
+        inputs=(*content["data"]["files"].values(), str(model.path)),
+    )
+
+
+def _texts(request: dict[str, Any], key: str) -> Sequence[str]:
+    value = request.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise UserError(f"{key} must be a list of text, got {value!r}; use `bamopipe run` instead")
+    return value
+
+
+def _csv(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"' if re.search(r'[",\n]', field) else field

@@ -1,0 +1,123 @@
+"""Dataclasses as the schema of a config: types, ranges, and messages that people can act on."""
+
+import dataclasses
+import functools
+import math
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from bamopipe.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high`; `open` leaves both ends out."""
+
+    low: float
+    high: float = math.inf
+    open: bool = False
+
+    def __call__(self, value: Any, key: str) -> Any:
+        """Return the value, or refuse it."""
+        if self.low < value < self.high or (not self.open and value in (self.low, self.high)):
+            return value
+        if self.high == math.inf:
+            wanted = f"more than {self.low:g}" if self.open else f"at least {self.low:g}"
+        else:
+            wanted = f"between {self.low:g} and {self.high:g}"
+        raise UserError(f"{key} must be {wanted}, got {value}")
+
+
+def check(schema: Any, value: Any, key: str = "") -> dict[str, Any]:
+    """Hold a config, or a part of it, against a dataclass of this module.
+
+    Parameters
+    ----------
+    schema : type
+        A dataclass.
+    value : object
+        What was composed: plain dicts, lists, text and numbers.
+    key : str
+        Where it stands in the config, for messages.
+
+    Returns
+    -------
+    dict
+        The same settings in normal form, in the order of the dataclass.
+
+    Raises
+    ------
+    UserError
+        For a key that is unknown or missing, a wrong type, or a value out of range.
+    """
+    if not isinstance(value, dict):
+        raise UserError(f"{key} must be a mapping, got {value!r}")
+    prefix = f"{key}." if key else ""
+    types = _hints(schema)
+    for name in value:
+        if name not in types:
+            raise UserError(f"unknown setting {prefix}{name}{nearest(str(name), types)}")
+    for name, hint in types.items():
+        if name not in value or value[name] == "???":
+            raise UserError(f"{prefix}{name} is missing; expected {_describe(hint)}")
+    return {name: read(hint, value[name], f"{prefix}{name}") for name, hint in types.items()}
+
+
+@functools.cache
+def _hints(schema: Any) -> dict[str, Any]:
+    return typing.get_type_hints(schema, include_extras=True)
+
+
+def choice(
+    table: dict[str, type], by: str, value: Any, key: str, also: tuple[str, ...] = ()
+) -> Any:
+    """Check settings whose dataclass is named by one of them."""
+    if not isinstance(value, dict):
+        raise UserError(f"{key} must be a mapping, got {value!r}")
+    known = (*table, *also)
+    if by not in value:
+        raise UserError(f"{key}.{by} is missing; expected one of {', '.join(sorted(known))}")
+    if not isinstance(value[by], str) or value[by] not in table:
+        raise UserError(f"unknown {key}.{by} {value[by]!r}{nearest(str(value[by]), known)}")
+    return check(table[value[by]], value, key)
+
+
+def read(hint: Any, value: Any, key: str) -> Any:
+    """Check one value against one annotation."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        test: Callable[[Any, str], Any] = arguments[1]
+        return test(read(arguments[0], value, key), key)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint):
+        return check(hint, value, key)
+    if origin is Literal and isinstance(value, str) and value in arguments:
+        return value
+    if origin is list and isinstance(value, list):
+        return [read(arguments[0], v, f"{key}[{i}]") for i, v in enumerate(value)]
+    if origin is dict and isinstance(value, dict):
+        return {name: read(arguments[1], v, f"{key}.{name}") for name, v in value.items()}
+    if hint is str and isinstance(value, str):
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int and number and math.isfinite(value) and value == int(value):
+        return int(value)
+    if hint is float and number and math.isfinite(value):
+        return float(value)
+    raise UserError(f"{key} must be {_describe(hint)}, got {value!r}")
+
+
+def _describe(hint: Any) -> str:
+    """Say in words what an annotation allows."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _describe(arguments[0])
+    if origin is Literal:
+        return " or ".join(repr(a) for a in arguments)
+    if origin is list:
+        return f"a list; each item {_describe(arguments[0])}"
+    words = {int: "a whole number", float: "a number", str: "text", Any: "a value"}
+    return words.get(hint, "a mapping")

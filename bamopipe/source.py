@@ -1,0 +1,198 @@
+"""What a model's source file says about itself, read without running it.
+
+A model is a Python function ``model(data, ...)``. The plan compares a config with the function's
+signature and with the nodes it adds, so that a misspelt name is found in a second rather than in
+a failed fit. Whatever the source leaves open (names made in a loop, say) is not checked.
+"""
+
+import ast
+import functools
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bamopipe.distributions import text
+from bamopipe.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model's file and what could be read in it.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file, relative to the working directory where it lies below it.
+    parameters : dict
+        Parameter name (without the first, the data) to whether it must be given.
+    open_ended : bool
+        Whether the function takes any keyword.
+    priors : frozenset of str
+        Parameters that are handed to ``add_node`` as a distribution.
+    latent : frozenset of str or None
+        Names of the latent nodes, or None where the source does not spell them out.
+    files : frozenset of str
+        Names of the data files that the function asks for.
+    """
+
+    path: Path
+    parameters: dict[str, bool]
+    open_ended: bool
+    priors: frozenset[str]
+    latent: frozenset[str] | None
+    files: frozenset[str]
+
+
+def find(target: str, trusted: Iterable[str]) -> Path:
+    """Find the file of a model function without importing anything.
+
+    Parameters
+    ----------
+    target : str
+        The function's dotted name, such as ``bamopipe.models.eight_schools.model``.
+    trusted : iterable of str
+        The packages, besides bamopipe, whose functions may be called.
+
+    Raises
+    ------
+    UserError
+        When the package is not trusted, or there is no such file.
+    """
+    package, *inner = target.split(".")[:-1]
+    allowed = ("bamopipe", *trusted)
+    if not all(part.isidentifier() for part in target.split(".")):
+        raise UserError(
+            f"model._target_ must name a function, such as models.rt.model; got {target!r}"
+        )
+    if package not in allowed:
+        raise UserError(
+            f"model._target_ {target!r} is in package {package!r}, which `trusted` in the config "
+            f"does not list{nearest(package, allowed)}"
+        )
+    root = Path()
+    if not any(Path(p).exists() for p in (package, f"{package}.py")):
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise UserError(f"model._target_ {target!r}: there is no package {package!r}")
+        origin = Path(spec.origin)
+        root = origin.parent.parent if origin.name == "__init__.py" else origin.parent
+    base = root.joinpath(package, *inner)
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    siblings = [f.stem for f in base.parent.glob("*.py") if f.stem != "__init__"]
+    raise UserError(
+        f"model._target_ {target!r}: there is no file {base}.py{nearest(base.name, siblings)}"
+    )
+
+
+@functools.cache
+def inspect(path: Path, function: str) -> ModelSource:
+    """Read a model function's signature, nodes and data files from its source."""
+    try:
+        tree = ast.parse(path.read_text())
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is no Python: {error}") from None
+    functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+    if function not in functions:
+        raise UserError(f"{path} has no function {function!r}{nearest(function, functions)}")
+    arguments = functions[function].args
+    positional = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+    required = len(positional) - len(arguments.defaults)
+    parameters = {name: i < required for i, name in enumerate(positional)}
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        parameters[argument.arg] = default is None
+    if not positional:
+        raise UserError(f"{path}: function {function!r} must take the data as its first argument")
+    data = positional[0]
+    del parameters[data]
+
+    nodes = [_node(call) for call in ast.walk(functions[function]) if _is_add_node(call)]
+    priors = {d.id for _, d, _ in nodes if isinstance(d, ast.Name) and d.id in parameters}
+    spelt = all(isinstance(name, str) for name, _, _ in nodes) and nodes
+    latent = {name for name, distribution, observed in nodes if distribution and not observed}
+    return ModelSource(
+        path=path,
+        parameters=parameters,
+        open_ended=arguments.kwarg is not None,
+        priors=frozenset(priors),
+        latent=frozenset(latent) if spelt else None,
+        files=frozenset(_subscripts(functions[function], data)),
+    )
+
+
+def check(config: dict[str, Any]) -> ModelSource:
+    """Compare a run's model, data and sampler with the model's source.
+
+    Raises
+    ------
+    UserError
+        When a setting of the model is unknown or missing, a prior is no prior, a data file that
+        the model reads is not configured, or a sampler's variables are not the model's.
+    """
+    model = config["model"]
+    function = model["_target_"].rpartition(".")[2]
+    source = inspect(find(model["_target_"], config["trusted"]), function)
+    given = [name for name in model if name != "_target_"]
+    for name in given:
+        if name not in source.parameters and not source.open_ended:
+            raise UserError(f"unknown setting model.{name}{nearest(name, source.parameters)}")
+    for name, required in source.parameters.items():
+        if required and name not in given:
+            raise UserError(f"model.{name} is missing; {source.path} needs it")
+    for name in source.priors & set(given):
+        if not text.is_prior(model[name]):
+            raise UserError(
+                f"model.{name} must be a prior such as 'Normal(0, 10)', got {model[name]!r}"
+            )
+    for name in source.files - set(config["data"]["files"]):
+        raise UserError(f"data.files.{name} is missing; {source.path} reads data[{name!r}]")
+    if source.latent is not None:
+        _check_variables(config["sampler"], source.latent)
+    return source
+
+
+def _check_variables(sampler: dict[str, Any], latent: frozenset[str]) -> None:
+    """Hold the mappings of a sampler that are keyed by variables against the latent nodes."""
+    key = "sampler.steps" if sampler["name"] == "gibbs" else "sampler.sigma"
+    mapping = sampler["steps"] if sampler["name"] == "gibbs" else sampler["sigma"]
+    if not isinstance(mapping, dict):
+        return
+    for name in mapping:
+        if name not in latent:
+            raise UserError(f"{key}.{name} names no latent variable{nearest(name, latent)}")
+    for name in sorted(latent - set(mapping)):
+        raise UserError(f"{key}.{name} is missing; the model has the latent variable {name!r}")
+
+
+def _is_add_node(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "add_node"
+    )
+
+
+def _node(call: Any) -> tuple[Any, ast.expr | None, bool]:
+    """Name (None where it is no literal), distribution, and whether it has observations."""
+    given = dict(zip(("name", "distribution", "observations"), call.args, strict=False))
+    given |= {keyword.arg: keyword.value for keyword in call.keywords}
+    whole = None not in given and not any(isinstance(a, ast.Starred) for a in call.args)
+    name = given.get("name")
+    literal = name.value if whole and isinstance(name, ast.Constant) else None
+    return literal, given.get("distribution"), "observations" in given
+
+
+def _subscripts(function: ast.FunctionDef, name: str) -> set[str]:
+    """Collect the texts by which a variable is indexed, such as ``data["schools"]``."""
+    return {
+        node.slice.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == name
+        and isinstance(node.slice, ast.Constant)
+        and isinstance(node.slice.value, str)
+    }
