@@ -1,0 +1,115 @@
+"""From a `Result` to the tree that ArviZ and netCDF know."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from jax import Array
+
+from bamopipe import posterior
+from bamopipe.inference.result import Result
+from bamopipe.inference.smc import SMCInference
+from bamopipe.target import Position, Target, precision_context
+
+
+def to_datatree(
+    engine: SMCInference, result: Result, seed: int, attrs: Mapping[str, Any] | None = None
+) -> xr.DataTree:
+    """Collect draws, predictions, pointwise likelihoods, statistics and data of one run.
+
+    Parameters
+    ----------
+    engine
+        That made the result.
+    result
+        From `engine.run(jax.random.key(seed))`.
+    seed
+        The number that the key came from; predictions are drawn from it too.
+    attrs
+        Provenance for the root of the tree.
+
+    Examples
+    --------
+    >>> tree = to_datatree(engine, engine.run(jax.random.key(3)), seed=3)  # doctest: +SKIP
+    >>> arviz.summary(tree)  # doctest: +SKIP
+    """
+    target, model = engine.target, engine.model
+    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predict"))
+    with precision_context(engine.precision):
+        predicted, pointwise = [], []
+        for chain in range(engine.num_chains):
+            particles = {n: draws[chain] for n, draws in result.final_state.particles.items()}
+            outputs = jax.device_get(_predict(target, jax.random.fold_in(key, chain), particles))
+            predicted.append(outputs[0])
+            pointwise.append(outputs[1])
+        data = {name: np.asarray(value) for name, value in target.data.items()}
+    final = result.final_state
+    groups = {
+        "posterior": final.particles,
+        "sample_stats": {
+            "lp": final.log_prior + final.log_likelihood,
+            "log_prior": final.log_prior,
+        },
+        "prior": result.prior,
+        "posterior_predictive": _stack_chains(predicted),
+        "log_likelihood": _stack_chains(pointwise),
+        "observed_data": {name: data[name] for name in target.observed},
+        "constant_data": {n: v for n, v in data.items() if n not in target.observed},
+    }
+    return posterior.make(
+        groups,
+        _stages(engine, result),
+        dims={name: node.dims for name, node in model.nodes.items()},
+        coords=model.coords,
+        attrs={"name": model.name, "inference_library": "bamopipe", **(attrs or {})},
+        seed=seed,
+    )
+
+
+@jax.jit
+def _predict(target: Target, key: Array, particles: Position):
+    """Predict and evaluate the observations at each particle, particles first."""
+    keys = jax.random.split(key, next(iter(particles.values())).shape[0])
+    predicted = jax.vmap(target.predict)(keys, particles)
+    return predicted, jax.vmap(target.pointwise_log_likelihood)(particles)
+
+
+def _stack_chains(chains: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([chain[name] for chain in chains]) for name in chains[0]}
+
+
+def _stages(engine: SMCInference, result: Result) -> xr.Dataset:
+    """One row a temperature; chains that needed fewer end in NaN."""
+    updates = [block.name for block in engine.mcmc_kernel.blocks]
+    num_stages = [len(stages) for stages in result.stages]
+    num_chains, longest = len(num_stages), max(num_stages)
+    rows = {
+        name: np.full((num_chains, longest), np.nan)
+        for name in ("temperature", "ess", "log_evidence_increment")
+    }
+    acceptance = np.full((num_chains, longest, len(updates)), np.nan)
+    for chain, stages in enumerate(result.stages):
+        for index, stage in enumerate(stages):
+            for name, row in rows.items():
+                row[chain, index] = getattr(stage, name)
+            acceptance[chain, index] = [stage.acceptance_rate[u] for u in updates]
+    by_chain = {
+        "log_evidence": result.log_evidence_chains,
+        "num_stages": np.asarray(num_stages),
+        "status": np.asarray(result.status, dtype=object),
+        **{
+            f"{what}_seconds": np.full(num_chains, seconds)
+            for what, seconds in result.timings.items()
+        },
+    }
+    return xr.Dataset(
+        {
+            **{name: (("chain", "stage"), row) for name, row in rows.items()},
+            "acceptance_rate": (("chain", "stage", "update"), acceptance),
+            **{name: ("chain", values) for name, values in by_chain.items()},
+        },
+        coords={"stage": np.arange(1, longest + 1), "update": updates},
+    )

@@ -1,0 +1,151 @@
+"""Results as xarray trees in ArviZ's schema, and as netCDF files.
+
+Groups: ``posterior``, ``sample_stats``, ``smc`` (one row a temperature), ``prior``,
+``posterior_predictive``, ``log_likelihood``, ``observed_data`` and ``constant_data``. Independent
+seeds are stacked along ``chain``, with the seed of each chain as the coordinate ``seed``.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bamopipe.errors import UserError
+from bamopipe.evidence.combine import combine_log_evidence
+from bamopipe.files import atomic_write
+
+Arrays = Mapping[str, np.ndarray]
+
+# Leading dimensions of each group's variables. `smc` names all dimensions of its variables itself.
+SAMPLE_DIMS = {
+    "posterior": ("chain", "draw"),
+    "sample_stats": ("chain", "draw"),
+    "prior": ("chain", "draw"),
+    "posterior_predictive": ("chain", "draw"),
+    "log_likelihood": ("chain", "draw"),
+    "observed_data": (),
+    "constant_data": (),
+}
+
+
+def make(
+    groups: Mapping[str, Arrays],
+    smc: xr.Dataset,
+    dims: Mapping[str, Sequence[str] | None],
+    coords: Mapping[str, np.ndarray],
+    attrs: Mapping[str, Any],
+    seed: int,
+) -> xr.DataTree:
+    """Put arrays into a tree.
+
+    Parameters
+    ----------
+    groups
+        Group -> variable -> array, with the leading dimensions of `SAMPLE_DIMS`.
+    smc
+        Statistics by stage; dims ``chain``, ``stage`` and ``update``.
+    dims
+        Variable -> names of its own dimensions; ``<variable>_dim_<n>`` where there are none.
+    coords
+        Labels along named dimensions.
+    attrs
+        Provenance, for the root.
+    seed
+        The number that the run's key came from.
+    """
+    tree = {
+        group: _dataset(arrays, SAMPLE_DIMS[group], dims, coords)
+        for group, arrays in groups.items()
+        if arrays
+    }
+    tree["smc"] = smc.assign_coords(chain=np.arange(smc.sizes["chain"]))
+    for group, dataset in tree.items():
+        if "chain" in dataset.dims:
+            tree[group] = dataset.assign_coords(
+                seed=("chain", np.full(dataset.sizes["chain"], seed))
+            )
+    return _finish(xr.DataTree.from_dict(tree), attrs)
+
+
+def concatenate(trees: Sequence[xr.DataTree], seeds: Sequence[int]) -> xr.DataTree:
+    """Stack the chains of several trees of one run, and keep those of the wanted seeds.
+
+    Chains are numbered anew, in the order of `seeds`, and the evidence is that of all of them.
+
+    Raises
+    ------
+    UserError
+        No tree has one of the seeds.
+    """
+    parts = []
+    for seed in seeds:
+        holding = [tree for tree in trees if np.any(tree["smc"].ds["seed"] == seed)]
+        if not holding:
+            raise UserError(f"seed {seed} is in none of the {len(trees)} files of this run")
+        parts.append((holding[0], seed))
+    merged = {}
+    for group, node in trees[0].children.items():
+        if "chain" not in node.dims:
+            merged[group] = node.to_dataset()
+            continue
+        pieces = []
+        for tree, seed in parts:
+            dataset = tree[group].to_dataset()
+            pieces.append(dataset.isel(chain=np.flatnonzero(dataset["seed"].values == seed)))
+        stacked = xr.concat(pieces, dim="chain", join="outer", data_vars="all", coords="minimal")
+        merged[group] = stacked.assign_coords(chain=np.arange(stacked.sizes["chain"]))
+    return _finish(xr.DataTree.from_dict(merged), trees[0].attrs)
+
+
+def write(tree: xr.DataTree, path: str | os.PathLike) -> None:
+    """Write a netCDF file, which appears under its name when it is complete."""
+    with atomic_write(path) as temporary:
+        tree.to_netcdf(temporary, engine="netcdf4")
+
+
+def read(path: str | os.PathLike) -> xr.DataTree:
+    """Read a netCDF file into memory, and close it."""
+    with xr.open_datatree(path, engine="netcdf4") as tree:
+        return tree.load()
+
+
+def _dataset(
+    arrays: Arrays,
+    leading: tuple[str, ...],
+    dims: Mapping[str, Sequence[str] | None],
+    coords: Mapping[str, np.ndarray],
+) -> xr.Dataset:
+    variables = {}
+    for name, array in arrays.items():
+        own = dims.get(name)
+        if own is None:
+            own = [f"{name}_dim_{i}" for i in range(array.ndim - len(leading))]
+        variables[name] = ((*leading, *own), array)
+    dataset = xr.Dataset(variables)
+    return dataset.assign_coords(
+        {d: coords.get(str(d), np.arange(size)) for d, size in dataset.sizes.items()}
+    )
+
+
+def _finish(tree: xr.DataTree, attrs: Mapping[str, Any]) -> xr.DataTree:
+    """Set the root attributes, those that sum up the chains included."""
+    smc = tree["smc"].ds
+    value, error = combine_log_evidence(smc["log_evidence"].values)
+    failures = [str(s) for s in smc["status"].values if s != "ok"]
+    seeds = list(dict.fromkeys(int(s) for s in smc["seed"].values))
+    seconds = {
+        name: float(sum(smc[name].values[smc["seed"].values == seed][0] for seed in seeds))
+        for name in ("compile_seconds", "sample_seconds")
+    }
+    tree.attrs = {
+        **attrs,
+        "seeds": json.dumps(seeds),
+        "status": failures[0] if failures else "ok",
+        "log_evidence": value,
+        "log_evidence_se": error,
+        **seconds,
+    }
+    return tree

@@ -1,0 +1,81 @@
+"""What produced a result: code, environment and machine. Imports JAX only when asked about it."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+PACKAGES = (
+    "bamopipe", "blackjax", "distrax", "jax", "jaxlib", "numpy", "tfp-nightly", "xarray",
+)  # fmt: skip
+
+
+def describe(data_files: Mapping[str, str], model_source: Path) -> dict[str, str]:
+    """Return attributes that say where a result comes from; structured ones as JSON.
+
+    Parameters
+    ----------
+    data_files
+        Name -> path of each data file.
+    model_source
+        The file that defines the model.
+    """
+    return {
+        "model_source": model_source.read_text(),
+        "data_sha256": json.dumps({n: sha256(Path(path)) for n, path in data_files.items()}),
+        "git_commit": git_commit(),
+        "versions": json.dumps(
+            {"python": platform.python_version()}
+            | {name: importlib.metadata.version(name) for name in PACKAGES}
+        ),
+        "machine": json.dumps(_machine()),
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def sha256(path: Path) -> str:
+    """Hash the content of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def git_commit() -> str:
+    """Return the commit of the project's folder, with "+changes" if files differ from it."""
+
+    def git(*arguments: str) -> str:
+        run = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+        return run.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return commit + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _machine() -> dict[str, str | int]:
+    import jax
+
+    devices = jax.local_devices()
+    return {
+        "isa": platform.machine(),
+        "cpu": _cpu_model(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "device": devices[0].device_kind,
+        "num_devices": len(devices),
+    }
+
+
+def _cpu_model() -> str:
+    """Name the processor: code that XLA compiles for another may round differently."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor()

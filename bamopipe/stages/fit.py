@@ -1,0 +1,106 @@
+"""The fit stage: one frozen config and some seeds to one netCDF file."""
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bamopipe import devices, source
+from bamopipe.distributions import text
+from bamopipe.errors import UserError
+
+
+def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) -> None:
+    """Fit a run with each seed and write all posteriors to one file.
+
+    Parameters
+    ----------
+    config
+        The frozen config.
+    seeds
+        Each gives its own, independent chains.
+    out
+        The netCDF file.
+    threads
+        CPU cores to use; all by default.
+    """
+    devices.use_cpu_cores(threads)
+    frozen = yaml.safe_load(config.read_text())
+
+    import jax
+
+    from bamopipe import posterior, provenance
+    from bamopipe.inference.datatree import to_datatree
+
+    jax.config.update("jax_enable_x64", frozen["precision"] == "float64")
+    engine = build_engine(frozen)
+    attrs = {
+        "config": json.dumps(frozen, sort_keys=True),
+        "fit_id": config.parent.name,
+        **provenance.describe(
+            frozen["data"]["files"], source.find(frozen["model"]["_target_"], frozen["trusted"])
+        ),
+    }
+    trees = []
+    for seed in seeds:
+        result = engine.run(jax.random.key(seed))
+        print(f"seed {seed}: log evidence {result.log_evidence:.4f}", file=sys.stderr)
+        trees.append(to_datatree(engine, result, seed, attrs))
+    posterior.write(posterior.concatenate(trees, seeds), out)
+
+
+def build_engine(frozen: Mapping[str, Any]):
+    """Make the model, the kernel and the engine that a frozen config describes."""
+    import blackjax
+
+    from bamopipe.inference import SMCInference
+    from bamopipe.samplers import gibbs_sampler, mcmc_sampler
+
+    model = build_model(frozen)
+    sampler = dict(frozen["sampler"])
+    if sampler.pop("name") == "gibbs":
+        steps = {variable: dict(step) for variable, step in sampler["steps"].items()}
+        kernels = {variable: getattr(blackjax, s.pop("kernel")) for variable, s in steps.items()}
+        kernel = gibbs_sampler(model, step_fns=kernels, step_fn_params=steps)
+    else:
+        kernel = mcmc_sampler(model, getattr(blackjax, sampler.pop("kernel")), sampler)
+    settings = {name: value for name, value in frozen["inference"].items() if name != "name"}
+    return SMCInference(model, kernel, precision=frozen["precision"], **settings)
+
+
+def build_model(frozen: Mapping[str, Any]):
+    """Call the model function of a frozen config with its data and priors."""
+    from bamopipe.distributions import from_text
+
+    settings = dict(frozen["model"])
+    path = settings.pop("_target_")
+    source.find(path, frozen["trusted"])  # refuses packages that are not trusted
+    module, _, function = path.rpartition(".")
+    # A console script, unlike `python -m`, does not see the modules of the project's folder.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    settings = {
+        name: from_text.build(value) if text.is_prior(value) else value
+        for name, value in settings.items()
+    }
+    data = {name: load_data(name, Path(file)) for name, file in frozen["data"]["files"].items()}
+    return getattr(importlib.import_module(module), function)(data, **settings)
+
+
+def load_data(name: str, path: Path):
+    """Read a data file: CSV as a pandas DataFrame, netCDF as an xarray Dataset."""
+    if not path.is_file():
+        raise UserError(f"data.files.{name}: there is no file {path}")
+    if path.suffix == ".csv":
+        import pandas as pd
+
+        return pd.read_csv(path)
+    if path.suffix == ".nc":
+        import xarray as xr
+
+        return xr.load_dataset(path)
+    raise UserError(f"data.files.{name}: {path} has an unknown format; expected .csv or .nc")
