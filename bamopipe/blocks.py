@@ -33,7 +33,7 @@ def cover(seeds: Iterable[int], present: Iterable[str], size: int) -> list[str]:
     """
     wanted = set(seeds)
     chosen: list[range] = []
-    for block in sorted(filter(None, map(_block, present)), key=lambda b: (-len(b), b.start)):
+    for block in sorted(map(seeds_of, present), key=lambda b: (-len(b), b.start)):
         if wanted.intersection(block):
             chosen.append(block)
             wanted.difference_update(block)
@@ -61,6 +61,7 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def _block(name: str) -> range | None:
+def seeds_of(name: str) -> range:
+    """Seeds in a block; none for the name of something else."""
     match = re.fullmatch(r"seeds_(\d+)(?:-(\d+))?", name)
-    return range(int(match[1]), int(match[2] or match[1]) + 1) if match else None
+    return range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)

@@ -16,7 +16,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bamopipe import config
@@ -120,34 +120,33 @@ class _Composer:
 
     def __init__(self, experiment: str):
         self.experiment = experiment
-        self.composed: dict[tuple[str, ...], DictConfig] = {}
+        self.composed: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def groups(self, overrides: Iterable[Override]) -> DictConfig:
-        """Compose with the overrides that choose files."""
+    def groups(self, overrides: Iterable[Override]) -> dict[str, Any]:
+        """Compose with the overrides that choose files; interpolations are left for later."""
         chosen = tuple(f"{o.key_or_group}={o.value()}" for o in overrides if is_group(o))
         if chosen not in self.composed:
             with _hydra_errors():
-                self.composed[chosen] = compose(
-                    "config", overrides=[f"experiment={self.experiment}", *chosen]
-                )
+                composed = compose("config", overrides=[f"experiment={self.experiment}", *chosen])
+            plain: Any = OmegaConf.to_container(composed)
+            self.composed[chosen] = plain
             if "experiment" in self.composed[chosen]:
                 raise UserError(
                     f"conf/experiment/{self.experiment}.yaml must begin with the line "
                     "'# @package _global_'"
                 )
-        return self.composed[chosen]
+        return copy.deepcopy(self.composed[chosen])
 
     def whole(self, overrides: list[Override], fixed: list[Override]) -> dict[str, Any]:
         """Compose and check what concerns the experiment as a whole."""
-        composed = copy.deepcopy(self.groups(fixed))
+        content = self.groups(fixed)
         seeds = [o for o in overrides if o.is_sweep_override()]
         for override in seeds:
             if override.key_or_group != "seeds":
                 raise UserError(f"{override.key_or_group} cannot be swept")
-            numbers = [o.value() for o in values(override)]
-            OmegaConf.update(composed, "seeds", numbers, merge=False)
-        apply(composed, [o for o in overrides if o not in seeds], "the experiment")
-        content = _plain(composed)
+            content["seeds"] = [o.value() for o in values(override)]
+        apply(content, [o for o in overrides if o not in seeds], "the experiment")
+        content = _resolve(content)
         _refuse_unknown(content)
         whole = check(config.Experiment, {k: v for k, v in content.items() if k in WHOLE})
         if not whole["seeds"]:
@@ -164,9 +163,9 @@ class _Composer:
         for override in overrides:
             if root(override) in WHOLE:
                 raise UserError(f"{override.key_or_group} cannot be varied between runs")
-        composed = copy.deepcopy(self.groups(overrides))
-        apply(composed, [o for o in overrides if not is_group(o)], where)
-        content = _plain(composed)
+        content = self.groups(overrides)
+        apply(content, [o for o in overrides if not is_group(o)], where)
+        content = _resolve(content)
         _refuse_unknown(content)
         return check(config.Run, {k: v for k, v in content.items() if k not in WHOLE})
 
@@ -182,9 +181,12 @@ def _fields(schema: Any) -> Iterator[Any]:
     yield from schema.__dataclass_fields__.values()
 
 
-def _plain(composed: DictConfig) -> dict[str, Any]:
+def _resolve(content: dict[str, Any]) -> dict[str, Any]:
+    """Fill in interpolations such as ``${inference.num_chains}``."""
+    if "${" not in str(content):
+        return content
     try:
-        return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
+        return OmegaConf.to_container(OmegaConf.create(content), resolve=True)  # type: ignore
     except OmegaConfBaseException as error:
         raise UserError(_line(error)) from None
 

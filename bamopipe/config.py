@@ -8,6 +8,7 @@ that a setting added later does not change the ids of fits made before it.
 """
 
 import dataclasses
+import functools
 import hashlib
 import importlib.util
 import json
@@ -36,14 +37,18 @@ def _scale(value: Any, key: str) -> Any:
     return Range(0, open=True)(read(float, value, key), key)
 
 
-def _style(value: Any, key: str) -> Any:
-    """Check the name of a plot style without loading matplotlib."""
+@functools.cache
+def _styles() -> set[str]:
+    """Names of the plot styles, found without loading matplotlib."""
     spec = importlib.util.find_spec("matplotlib")
     folders = spec.submodule_search_locations if spec else None
     files = Path(folders[0]).glob("mpl-data/stylelib/*.mplstyle") if folders else ()
-    known = {"bamopipe", "default"} | {f.stem for f in files if not f.stem.startswith("_")}
-    if value not in known:
-        raise UserError(f"{key} has no style {value!r}{nearest(str(value), known)}")
+    return {"bamopipe", "default"} | {f.stem for f in files if not f.stem.startswith("_")}
+
+
+def _style(value: Any, key: str) -> Any:
+    if value not in _styles():
+        raise UserError(f"{key} has no style {value!r}{nearest(str(value), _styles())}")
     return value
 
 

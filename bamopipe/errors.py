@@ -30,7 +30,9 @@ def nearest(name: str, options: Iterable[str]) -> str:
     known = sorted(set(options))
     if not known:
         return "; nothing is known here"
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    # `gibs` should find `eight_schools/gibbs` too, so the last part of a path counts as the name.
+    near = difflib.get_close_matches(name, [k.rpartition("/")[2] for k in known], n=3, cutoff=0.5)
+    close = [k for n in dict.fromkeys(near) for k in known if k.rpartition("/")[2] == n][:3]
     guess = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ";"
     shown = ", ".join(known[:12]) + (f", ... ({len(known)} in all)" if len(known) > 12 else "")
     return f"{guess} (known: {shown})" if close else f"{guess} known: {shown}"

@@ -8,8 +8,6 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Transformer, ValueType
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from bamopipe.errors import UserError, nearest
 
@@ -74,32 +72,35 @@ def root(override: Override) -> str:
     return override.key_or_group.split(".")[0]
 
 
-def apply(composed: DictConfig, overrides: Iterable[Override], where: str) -> None:
+def apply(content: dict[str, Any], overrides: Iterable[Override], where: str) -> None:
     """Set values in place; a mapping replaces what was there."""
-    OmegaConf.set_struct(composed, False)
     for override in overrides:
-        key = override.key_or_group
-        if not (override.is_add() or override.is_force_add()):
-            _require(composed, key, where)
-        try:
-            OmegaConf.update(composed, key, override.value(), merge=False)
-        except OmegaConfBaseException as error:
-            raise UserError(f"cannot set {key}: {' '.join(str(error).split())}") from None
+        *path, last = override.key_or_group.split(".")
+        new = override.is_add() or override.is_force_add()
+        node: Any = content
+        for part in path:
+            node = _child(node, part, override.key_or_group, where)
+        if not new:
+            _child(node, last, override.key_or_group, where)
+        if isinstance(node, list):
+            node[int(last)] = override.value()
+        elif isinstance(node, dict):
+            node[last] = override.value()
+        else:
+            raise UserError(f"cannot set {override.key_or_group}: {path[-1]} has no parts")
 
 
-def _require(composed: DictConfig, key: str, where: str) -> None:
-    """Refuse a key that does not exist; a misspelt one would be added without a word."""
-    node: Any = composed
-    for part in key.split("."):
-        known: list[str] = []
-        if isinstance(node, DictConfig):
-            known = [str(k) for k in node]
-        elif isinstance(node, ListConfig):
-            known = [str(i) for i in range(len(node))]
-        if part not in known:
-            hint = nearest(part, known) if known else f"; to add it, write +{key}=..."
-            raise UserError(f"unknown setting {key} in {where}{hint}")
-        node = node._get_node(part if isinstance(node, DictConfig) else int(part))
+def _child(node: Any, part: str, key: str, where: str) -> Any:
+    """Go one step down; a misspelt key would otherwise be added without a word."""
+    known: dict[str, Any] = {}
+    if isinstance(node, dict):
+        known = {str(name): value for name, value in node.items()}
+    elif isinstance(node, list):
+        known = {str(i): value for i, value in enumerate(node)}
+    if part not in known:
+        hint = nearest(part, known) if known else f"; to add it, write +{key}=..."
+        raise UserError(f"unknown setting {key} in {where}{hint}")
+    return known[part]
 
 
 def _reason(error: Exception, text: str) -> str:

@@ -58,6 +58,16 @@ class Run:
         return f"{self.label}-{self.id}"
 
     @property
+    def text(self) -> str:
+        """The frozen config for people to read; equal configs are equal text."""
+        return yaml.safe_dump(self.frozen, sort_keys=False, allow_unicode=True, width=100).strip()
+
+    @property
+    def plots_json(self) -> str:
+        """How figures look, as one JSON text: Snakemake tracks plain values only."""
+        return canonical(self.plots)
+
+    @property
     def title(self) -> str:
         """The run's name for people: the arm and what varies in it."""
         varied = ", ".join(f"{key}={value}" for key, value in self.settings.items())
@@ -111,6 +121,12 @@ class Plan:
     def by_name(self) -> dict[str, Run]:
         """Runs by their folder, without those that are left out."""
         return {run.name: run for run in self.runs if run.name not in self.without}
+
+    @property
+    def pages(self) -> list[str]:
+        """Names of the pages about the experiment as a whole."""
+        overview = ["overview"] if self.by_name and "evidence" not in self.without else []
+        return ["failures", *overview] if self.without else overview
 
     def blocks(self, run: Run) -> list[str]:
         """Files of posterior draws that together hold every wanted seed of a run."""
@@ -185,11 +201,6 @@ def load_or_exit(request: dict[str, Any]) -> Plan:
     except UserError as error:
         print(f"bamopipe: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-def frozen_yaml(run: Run) -> str:
-    """Write a fit's config so that people can read it and equal configs are equal text."""
-    return yaml.safe_dump(run.frozen, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
 
 
 def _run(composed: compose.Composed) -> Run:

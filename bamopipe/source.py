@@ -69,7 +69,7 @@ def find(target: str, trusted: Iterable[str]) -> Path:
     if package not in allowed:
         raise UserError(
             f"model._target_ {target!r} is in package {package!r}, which `trusted` in the config "
-            f"does not list{nearest(package, allowed)}"
+            f"does not list (it lists {', '.join(allowed)})"
         )
     root = Path()
     if not any(Path(p).exists() for p in (package, f"{package}.py")):

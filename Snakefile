@@ -1,0 +1,201 @@
+# From an experiment in conf/ to its report. `bamopipe.plan` says which runs there are; every
+# stage is one `bamopipe` command, which can be run again by hand.
+from snakemake.utils import min_version
+
+from bamopipe.plan import load_or_exit
+from bamopipe.plots import COMPARISONS, FIGURES
+
+min_version("9.12")
+
+
+# The system that uv.lock was resolved for; read under --sdm apptainer only.
+container: "docker://python:3.12"
+
+
+report: "report/workflow.rst"
+
+
+PLAN = load_or_exit(config)
+HOME = PLAN.home
+RUN = f"{HOME}/{{run}}"
+FIT = "results/fits/{id}"
+
+
+def about_run(item, caption):
+    """Where a run's file stands in the report."""
+    title = lambda w: PLAN.by_name[w.run].title
+    place = {"category": "Runs", "subcategory": title, "labels": {"item": item}}
+    return {**place, "caption": f"report/{caption}.rst"}
+
+
+def about_all(item, caption="evidence", category="Evidence"):
+    """Where a file about the whole experiment stands in the report."""
+    place = {"category": category, "labels": {"item": item}}
+    return {**place, "caption": f"report/{caption}.rst"}
+
+
+wildcard_constraints:
+    id="[0-9a-f]{8}",
+    block=r"\d+(-\d+)?",
+    run=r"\w[\w.]*-[0-9a-f]{8}",
+
+
+localrules:
+    all,
+    content,
+    index,
+    freeze,
+    failures,
+    html,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{HOME}/report.html",
+
+
+rule content:
+    input:
+        expand(f"{RUN}/figures/{{figure}}.png", run=PLAN.by_name, figure=FIGURES),
+        expand(f"{HOME}/{{page}}.html", page=PLAN.pages),
+
+
+rule index:
+    output:
+        f"{HOME}/index.csv",
+    log:
+        f"{HOME}/logs/index.log",
+    priority: 1
+    params:
+        text=lambda w: PLAN.index(),
+    shell:
+        "printf '%s\\n' {params.text:q} > {output} 2> {log}"
+
+
+rule freeze:
+    output:
+        f"{FIT}/config.yaml",
+    log:
+        f"{FIT}/freeze.log",
+    params:
+        text=lambda w: PLAN.by_id[w.id].text,
+    shell:
+        "printf '%s\\n' {params.text:q} > {output} 2> {log}"
+
+
+rule fit:
+    input:
+        # The id in the path is the hash of what this file says, so its age means nothing.
+        config=ancient(rules.freeze.output[0]),
+        data_and_source=lambda w: PLAN.by_id[w.id].inputs,
+    output:
+        f"{FIT}/seeds_{{block}}.nc",
+    log:
+        f"{FIT}/seeds_{{block}}.log",
+    threads: 2
+    shell:
+        "bamopipe fit {input.config} --seeds {wildcards.block} --out {output}"
+        " --threads {threads} > {log} 2>&1"
+
+
+rule diagnose:
+    input:
+        config=lambda w: ancient(f"results/fits/{PLAN.by_name[w.run].id}/config.yaml"),
+        blocks=lambda w: PLAN.blocks(PLAN.by_name[w.run]),
+    output:
+        config=f"{RUN}/config.yaml",
+        posterior=f"{RUN}/posterior.nc",
+        diagnostics=f"{RUN}/diagnostics.json",
+        summary=report(f"{RUN}/summary.csv", **about_run("summary (CSV)", "summary")),
+        page=report(f"{RUN}/summary.html", **about_run("checks and summary", "summary")),
+    log:
+        f"{HOME}/logs/{{run}}.diagnose.log",
+    params:
+        seeds=",".join(map(str, PLAN.seeds)),
+    shell:
+        "(cp {input.config} {output.config} && bamopipe diagnose {input.blocks}"
+        " --seeds {params.seeds} --out {output.posterior}"
+        " && bamopipe page summary {output.page}) > {log} 2>&1"
+
+
+rule plot:
+    input:
+        posterior=rules.diagnose.output.posterior,
+    output:
+        [
+            report(
+                f"{RUN}/figures/{name}.png", **about_run(name.replace("_", " "), name)
+            )
+            for name in FIGURES
+        ],
+    log:
+        f"{HOME}/logs/{{run}}.plot.log",
+    params:
+        settings=lambda w: PLAN.by_name[w.run].plots_json,
+    shell:
+        "bamopipe plot {input.posterior} --out $(dirname {input.posterior})/figures"
+        " --settings {params.settings:q} > {log} 2>&1"
+
+
+rule compare:
+    input:
+        index=rules.index.output[0],
+        posteriors=expand(rules.diagnose.output.posterior, run=PLAN.by_name),
+    output:
+        table=report(f"{HOME}/evidence.csv", **about_all("table (CSV)")),
+        page=report(f"{HOME}/overview.html", **about_all("all runs")),
+        figures=[
+            report(f"{HOME}/{f}.png", **about_all(f"{f} (figure)"))
+            for f in COMPARISONS
+        ],
+    log:
+        f"{HOME}/logs/compare.log",
+    params:
+        settings=PLAN.runs[0].plots_json,
+    shell:
+        "(bamopipe compare {input.posteriors} --out $(dirname {output.table})"
+        " --settings {params.settings:q} && bamopipe page overview {output.page}) > {log} 2>&1"
+
+
+rule failures:
+    input:
+        rules.index.output,
+    output:
+        report(
+            f"{HOME}/failures.html", **about_all("failed runs", "failures", "⚠ Failed")
+        ),
+    log:
+        f"{HOME}/logs/failures.log",
+    params:
+        without=PLAN.without,
+    shell:
+        "bamopipe page failures {output} > {log} 2>&1"
+
+
+rule html:
+    input:
+        rules.content.input,
+    output:
+        f"{HOME}/report.html",
+    log:
+        f"{HOME}/logs/report.log",
+    params:
+        request=lambda w: PLAN.request,
+    shell:
+        "bamopipe report --request {params.request:q} --out {output} > {log} 2>&1"
+
+
+onsuccess:
+    if (
+        not PLAN.without
+    ):  # else this is part of a partial report, and the end is not yet
+        shell("bamopipe status {HOME}")
+
+
+onerror:
+    if not PLAN.without:
+        shell(
+            "bamopipe report --request {PLAN.request:q} --out {HOME}/report.html --partial"
+        )
+        shell("bamopipe status {HOME}")

@@ -1,0 +1,137 @@
+"""Pages of the report: what Snakemake's report would only offer for download, as plain HTML."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from bamopipe import outcome
+from bamopipe.files import atomic_write
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; margin: 2rem; max-width: 75rem; }
+h1 { font-size: 1.4rem; margin: 0 0 .3rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
+table { border-collapse: collapse; } th, td { padding: .25rem .9rem .25rem 0; text-align: left; }
+th { border-bottom: 2px solid #cbd2d9; font-weight: 600; } td { border-bottom: 1px solid #e4e7eb; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.good { color: #0b6e4f; font-weight: 600; } .bad { color: #b42318; font-weight: 600; }
+pre { background: #f5f7fa; padding: .8rem 1rem; overflow-x: auto; font-size: 13px; }
+"""
+
+
+def main(kind: str, out: Path) -> None:
+    """Write one page.
+
+    Parameters
+    ----------
+    kind : str
+        ``summary`` of a run, or ``overview`` or ``failures`` of an experiment.
+    out : pathlib.Path
+        The HTML file, in the folder that it is about.
+    """
+    write = {"summary": _summary, "overview": _overview, "failures": _failures}[kind]
+    body = "\n".join(write(out.parent))
+    with atomic_write(out) as temporary:
+        temporary.write_text(
+            f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{kind}</title>"
+            f"<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n",
+            encoding="utf-8",
+        )
+
+
+def _summary(folder: Path) -> Iterable[str]:
+    """Show the checks, posterior summary and settings of a run."""
+    diagnostics = outcome.read_diagnostics(folder / "diagnostics.json")
+    yield f"<h1>{escape(folder.name.rpartition('-')[0])}</h1>"
+    yield f"<p>{_verdict(diagnostics.get('converged', False))}</p>"
+    yield "<h2>Checks</h2>"
+    checks: list[tuple[str, ...]] = [("check", "value", "wanted", "", "")]
+    for check in diagnostics.get("checks", []):
+        mark = "<span class='good'>✓</span>" if check["ok"] else "<span class='bad'>✗</span>"
+        cells = (check["name"], check.get("value", ""), check.get("threshold", ""))
+        checks.append((*(_cell(c) for c in cells), mark, escape(check.get("message") or "")))
+    yield _table(checks)
+    yield "<h2>Posterior</h2>"
+    yield _csv_table(folder / "summary.csv")
+    yield "<h2>Settings</h2>"
+    yield f"<pre>{escape((folder / 'config.yaml').read_text())}</pre>"
+
+
+def _overview(home: Path) -> Iterable[str]:
+    """Show all runs of an experiment side by side."""
+    yield f"<h1>{escape(home.name)}</h1>"
+    rows: list[tuple[str, ...]] = [("run", "settings", "seeds", "log evidence", "seconds", "", "")]
+    for run in outcome.read(home):
+        state = f"<span class='{'good' if run.state == 'converged' else 'bad'}'>{run.state}</span>"
+        seeds = ", ".join(map(str, run.seeds))
+        cells = (run.label, run.settings, seeds, run.evidence, run.seconds)
+        remarks = "; ".join(run.failed_checks) or (run.last_line if run.log else "")
+        rows.append((*map(escape, cells), state, escape(remarks)))
+    yield _table(rows)
+    yield "<h2>Evidence</h2>"
+    yield _csv_table(home / "evidence.csv")
+
+
+def _failures(home: Path) -> Iterable[str]:
+    """Say what failed, with the end of each log."""
+    runs = outcome.read(home)
+    failed = [run for run in runs if run.state in ("FAILED", "not made")]
+    yield f"<h1 class='bad'>{len(failed)} of {len(runs)} runs failed</h1>"
+    for run in failed:
+        yield f"<h2>{escape(run.title)}</h2>"
+        yield f"<p>{escape(run.last_line)}</p>"
+        if run.log:
+            tail = "\n".join(run.log.read_text(errors="replace").splitlines()[-30:])
+            yield f"<p>The end of <code>{escape(str(run.log))}</code>:</p>"
+            yield f"<pre>{escape(tail)}</pre>"
+    compared = home / "logs" / "compare.log"
+    if not (home / "evidence.csv").is_file() and compared.is_file():
+        yield f"<h2>Evidence</h2><pre>{escape(compared.read_text(errors='replace'))}</pre>"
+
+
+def _verdict(converged: bool) -> str:
+    return (
+        "<span class='good'>All checks passed.</span>"
+        if converged
+        else "<span class='bad'>Not converged: use these numbers with care.</span>"
+    )
+
+
+def _csv_table(path: Path) -> str:
+    with path.open(newline="") as file:
+        return _table([[_cell(field) for field in row] for row in csv.reader(file)])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay out rows of HTML; the first has the headings. Columns of numbers are set to the right."""
+    head, *body = rows
+    numeric = [
+        bool(body) and all(_is_number(row[i]) or row[i] in ("", "–") for row in body)
+        for i in range(len(head))
+    ]
+
+    def line(tag: str, row: Sequence[str]) -> str:
+        style = [" class='number'" if number else "" for number in numeric]
+        cells = (f"<{tag}{s}>{c}</{tag}>" for s, c in zip(style, row, strict=True))
+        return f"<tr>{''.join(cells)}</tr>"
+
+    return "\n".join(["<table>", line("th", head), *(line("td", row) for row in body), "</table>"])
+
+
+def _cell(value: object) -> str:
+    """Write a value for people: numbers to four digits, nothing as a dash."""
+    text = str(value)
+    if not _is_number(text):
+        return escape(text)
+    number = float(text)
+    if number != number:
+        return "–"
+    return text if number.is_integer() and "." not in text else f"{number:.4g}".replace("-", "−")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace("−", "-"))
+    except ValueError:
+        return False
+    return True
