@@ -1,0 +1,14 @@
+"""Pictures of a posterior: one plot a file, each with ``plot(tree) -> Figure``.
+
+This module names them and imports none, so that a workflow can list its figures without
+matplotlib. To add a figure, write its file and add its name here.
+
+>>> from bamopipe.plots import marginals  # doctest: +SKIP
+>>> marginals.plot(tree)  # doctest: +SKIP
+"""
+
+FIGURES: tuple[str, ...] = ("marginals", "prior_posterior", "pairs", "chains", "tempering")
+"""The figures of a run."""
+
+COMPARISONS: tuple[str, ...] = ("evidence",)
+"""The figures of an experiment."""
