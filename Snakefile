@@ -1,5 +1,7 @@
 # From an experiment in conf/ to its report. `bamopipe.plan` says which runs there are; every
 # stage is one `bamopipe` command, which can be run again by hand.
+import shlex
+
 from snakemake.utils import min_version
 
 from bamopipe.plan import load_or_exit
@@ -186,16 +188,14 @@ rule html:
         "bamopipe report --request {params.request:q} --out {output} > {log} 2>&1"
 
 
+# A partial report is made by a Snakemake of its own, whose end is not the end.
 onsuccess:
-    if (
-        not PLAN.without
-    ):  # else this is part of a partial report, and the end is not yet
+    if not PLAN.without:
         shell("bamopipe status {HOME}")
 
 
 onerror:
     if not PLAN.without:
-        shell(
-            "bamopipe report --request {PLAN.request:q} --out {HOME}/report.html --partial"
-        )
-        shell("bamopipe status {HOME}")
+        REPORT = f"--request {shlex.quote(PLAN.request)} --out {HOME}/report.html"
+        shell("bamopipe report {REPORT} --partial || :")
+        shell("bamopipe status {HOME} || :")

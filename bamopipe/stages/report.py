@@ -32,6 +32,8 @@ def main(request: dict[str, Any], out: Path, partial: bool) -> None:
         # The runs that are there may still fail to be compared.
         request["without"] = _missing(plan.load(request), evidence=True)
         _snakemake(request)
+    else:
+        out.with_name("failures.html").unlink(missing_ok=True)  # of an earlier, partial report
     with atomic_write(out) as temporary:
         done = _snakemake(request, "--report", str(temporary))
         if not temporary.is_file():

@@ -1,0 +1,67 @@
+"""When something fails, the rest is made, and the report and the terminal say so."""
+
+import contextlib
+import json
+import re
+
+import pytest
+
+import project
+from bamopipe import plan
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory):
+    """A project in which one of two fits fails."""
+    folder = project.make(tmp_path_factory.mktemp("failed"))
+    with contextlib.chdir(folder):
+        bad = plan.load({}).runs[1].id
+    run = project.snakemake(folder, "--cores", "2", FAIL=f"{bad}/config.yaml --seeds")
+    return folder, run
+
+
+@pytest.fixture(scope="module")
+def home(failed):
+    return failed[0] / "results" / "eight_schools"
+
+
+@pytest.fixture(scope="module")
+def categories(home):
+    """What the report lists: category -> subcategory -> files."""
+    html = (home / "report.html").read_text()
+    return json.loads(re.search(r"var categories = (\{.*?\});?\n", html).group(1))
+
+
+def test_the_exit_status_tells_of_the_failure(failed):
+    assert failed[1].returncode == 1
+
+
+def test_the_other_run_is_complete(home):
+    (run,) = home.glob("gibbs-*")
+    assert {f.name for f in run.iterdir()} >= {"posterior.nc", "summary.html", "figures"}
+
+
+def test_the_report_says_so_first(categories):
+    order = sorted(categories, key=lambda name: (name[0].isalpha(), name))
+    assert order[0] == "⚠ Failed"
+
+
+def test_the_report_holds_what_was_made(categories):
+    assert set(categories) == {"⚠ Failed", "Evidence", "Runs"}
+    assert set(categories["Runs"]) == {"gibbs"}
+
+
+def test_status_comes_last_and_names_the_failure(failed):
+    lines = failed[1].stdout.strip().splitlines()
+    assert lines[-1].startswith("report: results/eight_schools/report.html (without the 1 of 2")
+    assert any("random_walk-" in line and "FAILED" in line for line in lines)
+    assert any("the disk is full (results/fits/" in line for line in lines)
+
+
+def test_the_next_run_mends_it(failed, home):
+    folder, _ = failed
+    run = project.snakemake(folder, "--cores", "2")
+    assert run.returncode == 0, run.stderr
+    assert "FAILED" not in run.stdout
+    assert "Failed" not in (home / "report.html").read_text()
+    assert not (home / "failures.html").exists()
