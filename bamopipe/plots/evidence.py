@@ -10,7 +10,6 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from bamopipe.plots import style
 
-
 MOST_ROWS = 100
 
 

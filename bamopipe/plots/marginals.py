@@ -121,7 +121,8 @@ def _vector(
         ax.set(xlim=(left - room, right + room), autoscaley_on=False)
         density.draw(ax, pooled, (low, high), color=style.PALE, fill=0.7, linewidth=0)
         tops.append(_panel(ax, part, (low, high)))
-        ax.axvline(value, color=style.OBSERVED, linestyle=(0, (3, 2)), linewidth=1.1)
+        if np.isfinite(value):
+            ax.axvline(value, color=style.OBSERVED, linestyle=(0, (3, 2)), linewidth=1.1)
         ax.set_title("\n".join(textwrap.wrap(titles[place], 16)), fontsize=8)
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=np.issubdtype(part.dtype, np.integer)))
     for place, ax in enumerate(axes.flat):

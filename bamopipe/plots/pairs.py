@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from bamopipe.plots import density, style
 
-MOST = 6
+MOST = 5
 MOST_POINTS = 40_000
 """A two-dimensional density from more draws than this looks the same and takes longer."""
 REGIONS = np.array([0.95, 0.8, 0.65, 0.5, 0.3, 0.1])
@@ -34,7 +34,7 @@ def plot(tree: xr.DataTree) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        At most six by six panels: scalar variables first, then evenly chosen elements.
+        At most five by five panels: scalar variables first, then evenly chosen elements.
     """
     scalars, note = style.choose(tree, MOST)
     count = len(scalars)
@@ -45,7 +45,7 @@ def plot(tree: xr.DataTree) -> Figure:
         scalar.label.replace("[", "\n[") + ("\n(log scale)" if log else "")
         for scalar, log in zip(scalars, logs, strict=True)
     ]
-    side = max(3.4, 1.3 * count + 0.4)
+    side = max(3.4, 1.45 * count + 0.4)
     made = style.figure(tree, "Pairs", (side, side), note)
     axes = made.subplots(count, count, squeeze=False)
     for (row, column), ax in np.ndenumerate(axes):
