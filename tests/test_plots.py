@@ -63,7 +63,7 @@ def test_marginals_show_each_school_with_what_was_observed():
 
 def test_marginals_do_not_take_counts_for_values_of_a_latent_variable():
     tree = trees.eight_schools(draws=200)
-    tree["observed_data"] = tree["observed_data"].to_dataset().astype(int)
+    tree["posterior_predictive"] = tree["posterior_predictive"].to_dataset().round()
     figure = marginals.plot(tree)
     assert not any("observed" in text for text in texts(figure))
     colours = [line.get_color() for ax in figure.get_axes() for line in ax.lines]

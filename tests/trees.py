@@ -124,7 +124,7 @@ def eight_schools(chains=8, draws=2000, key=20):
         seeds=np.repeat([0, 1], -(-chains // 2)),
         prior=prior,
         posterior_predictive={"y": rng.normal(theta, ERRORS, shape)},
-        observed_data={"y": EFFECTS},
+        observed_data={"y": EFFECTS.astype(int)},  # as read from the file
         stages=9,
     )
 
@@ -149,8 +149,8 @@ def matrix():
     draws["tau"] = rng.gamma(1, size=(4, 500))
     names = {"group": ["left", "right"], "item": ["a", "b", "c"]}
     dims = {"omega": ["group", "item"], "y": ["group", "item"]}
-    observed = {"y": rng.normal(size=(2, 3))}
-    return tree(draws, dims=dims, coords=names, observed_data=observed, name="matrix")
+    predicted = {"y": rng.normal(draws["omega"], 1)}
+    return tree(draws, dims=dims, coords=names, posterior_predictive=predicted, name="matrix")
 
 
 def one_chain():

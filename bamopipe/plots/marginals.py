@@ -25,7 +25,7 @@ def plot(tree: xr.DataTree) -> Figure:
 
     The panels of a vector share their axes. In each, the grey area behind is the average over all
     elements, the bar below is the 89% equal-tailed interval with the mean, and the dashed line is
-    what was observed for that element, where an observed variable has the same dimensions.
+    what was measured for that element, where an observed variable has the same dimensions.
 
     Parameters
     ----------
@@ -75,14 +75,18 @@ def _grid(draws: xr.DataArray) -> tuple[int, int]:
 def _observed(tree: xr.DataTree, draws: xr.DataArray) -> tuple[str, np.ndarray] | None:
     """Find the observed variable with the dimensions of `draws`, if there is exactly one.
 
-    Counts and labels are left out: they are not on the scale of a latent variable.
+    Counts and labels are left out, for they are not on the scale of a latent variable. They are
+    known by their predictions: a measurement may well be written as a whole number.
     """
-    if "observed_data" not in tree.children:
+    if not {"observed_data", "posterior_predictive"} <= tree.children.keys():
         return None
+    predicted = tree.children["posterior_predictive"].dataset
     found = [
         (str(name), observed.values)
         for name, observed in tree.children["observed_data"].data_vars.items()
-        if observed.dims == draws.dims[2:] and np.issubdtype(observed.dtype, np.floating)
+        if observed.dims == draws.dims[2:]
+        and name in predicted
+        and np.any(predicted[name].isel(chain=0) % 1)
     ]
     return found[0] if len(found) == 1 else None
 
