@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from bamopipe.plots import density, style
+from bamopipe.plots.scalars import Scalar, choose
 
 MOST = 5
 MOST_POINTS = 40_000
@@ -36,7 +37,7 @@ def plot(tree: xr.DataTree) -> Figure:
     matplotlib.figure.Figure
         At most five by five panels: scalar variables first, then evenly chosen elements.
     """
-    scalars, note = style.choose(tree, MOST)
+    scalars, note = choose(tree, MOST)
     count = len(scalars)
     finite = [density.values(scalar.draws) for scalar in scalars]
     logs = [density.wants_log(draws) for draws in finite]
@@ -79,7 +80,7 @@ def _scale(ax: Axes, which: str, limits: tuple[float, float], log: bool, kind: n
     ax.set(**{f"{which}lim": limits})
 
 
-def _shown(scalar: style.Scalar, log: bool) -> np.ndarray:
+def _shown(scalar: Scalar, log: bool) -> np.ndarray:
     """Draws as the axes show them."""
     flat = np.ravel(scalar.draws).astype(float)
     return np.log(flat) if log else flat

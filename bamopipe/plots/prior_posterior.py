@@ -7,6 +7,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from bamopipe.plots import density, style
+from bamopipe.plots.scalars import choose
 
 MOST_PANELS = 16
 
@@ -28,7 +29,7 @@ def plot(tree: xr.DataTree) -> Figure:
     matplotlib.figure.Figure
         A panel a scalar, scalar variables first; evenly chosen elements where there are too many.
     """
-    scalars, note = style.choose(tree, MOST_PANELS)
+    scalars, note = choose(tree, MOST_PANELS)
     columns = min(4, len(scalars))
     rows = -(-len(scalars) // columns)
     made = style.figure(
