@@ -415,8 +415,7 @@ def _check_possible(target: Target, chains: list[State]) -> None:
         index = tuple(int(i) for i in where[0]) if len(where) else ()
         raise UserError(
             f"the observations of node {name!r} are impossible at every draw from the prior: "
-            f"{value[index].tolist()} at index {index} is outside the support of "
-            f"{_family(target, name)}"
+            f"{value[index].tolist()} at index {index} has density 0 under {_family(target, name)}"
         )
 
 

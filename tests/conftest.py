@@ -1,0 +1,54 @@
+"""What all tests share: the eight-schools model, written as a user would."""
+
+import blackjax
+import distrax as dx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tensorflow_probability.substrates import jax as tfp
+
+import exact
+from bamopipe.base import Model
+from bamopipe.samplers import gibbs_sampler
+
+tfb = tfp.bijectors
+
+
+def make_eight_schools() -> Model:
+    model = Model("eight schools")
+    mu = model.add_node("mu", distribution=dx.Normal(loc=0, scale=10))
+    tau = model.add_node("tau", distribution=dx.Transformed(dx.Normal(loc=5, scale=1), tfb.Exp()))
+    theta = model.add_node(
+        "theta", distribution=dx.Normal, parents=dict(loc=mu, scale=tau), shape=(8,)
+    )
+    model.add_node(
+        "y",
+        distribution=dx.Normal,
+        parents=dict(loc=theta, scale=exact.ERRORS),
+        observations=exact.EFFECTS,
+    )
+    return model
+
+
+def make_gibbs(model: Model):
+    return gibbs_sampler(
+        model,
+        step_fns=dict.fromkeys(("mu", "tau", "theta"), blackjax.normal_random_walk),
+        step_fn_params=dict(
+            mu=dict(sigma=6.0), tau=dict(sigma=6.0), theta=dict(sigma=5.0 * jnp.eye(8))
+        ),
+    )
+
+
+def make_gaussian_mean(y, prior_sd: float = 2.0, sd: float = 3.0) -> Model:
+    model = Model("gaussian mean")
+    mu = model.add_node("mu", distribution=dx.Normal(loc=0.0, scale=prior_sd))
+    model.add_node(
+        "y", distribution=dx.Normal, parents=dict(loc=mu, scale=sd), observations=np.asarray(y)
+    )
+    return model
+
+
+@pytest.fixture
+def eight_schools() -> Model:
+    return make_eight_schools()

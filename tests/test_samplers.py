@@ -1,0 +1,289 @@
+"""Kernels: one contract for all, tempering against exact answers, BlackJAX as reference."""
+
+import blackjax
+import distrax as dx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import make_eight_schools, make_gibbs
+from scipy.stats import norm
+
+import exact
+from bamopipe.base import Model
+from bamopipe.errors import UserError
+from bamopipe.samplers import gibbs_sampler, mcmc_sampler
+from bamopipe.samplers.base import log_factors
+from bamopipe.samplers.blackjax_update import BlackJAXUpdate
+from bamopipe.samplers.random_walk import RandomWalk
+from bamopipe.target import compile_target, precision_context
+
+random_walk = blackjax.normal_random_walk
+
+
+@pytest.fixture(autouse=True)
+def x64():
+    with precision_context("float64"):
+        yield
+
+
+def two_level() -> Model:
+    """A latent child and an observed variable that has a child; every factor is Gaussian.
+
+    mu ~ N(0, 2), theta ~ N(mu, 1), x ~ N(theta, 1.5) seen, z ~ N(x + theta, 1) seen.
+    """
+    model = Model("two level")
+    mu = model.add_node("mu", distribution=dx.Normal(loc=0.0, scale=2.0))
+    theta = model.add_node("theta", distribution=dx.Normal, parents=dict(loc=mu, scale=1.0))
+    x = model.add_node(
+        "x", distribution=dx.Normal, parents=dict(loc=theta, scale=1.5), observations=1.0
+    )
+    model.add_node(
+        "z",
+        distribution=dx.Normal,
+        parents=dict(x=x, theta=theta),
+        link_fn=lambda x, theta: dict(loc=x + theta, scale=1.0),
+        observations=3.0,
+    )
+    return model
+
+
+def two_level_moments(temperature: float):
+    """Mean and covariance of (mu, theta) by quadrature on a grid."""
+    axis = np.linspace(-12, 12, 1201)
+    mu, theta = np.meshgrid(axis, axis, indexing="ij")
+    log_density = (
+        norm.logpdf(mu, 0, 2)
+        + norm.logpdf(theta, mu, 1)
+        + temperature * (norm.logpdf(1.0, theta, 1.5) + norm.logpdf(3.0, 1.0 + theta, 1.0))
+    )
+    weight = np.exp(log_density - log_density.max())
+    weight /= weight.sum()
+    values = np.stack([mu.ravel(), theta.ravel()])
+    mean = values @ weight.ravel()
+    return mean, (values * weight.ravel()) @ values.T - np.outer(mean, mean)
+
+
+def gibbs_of(factory, **settings):
+    def make(model):
+        names = model.latent
+        return gibbs_sampler(model, dict.fromkeys(names, factory), dict.fromkeys(names, settings))
+
+    return make
+
+
+KERNELS = {
+    "gibbs of random walks": gibbs_of(random_walk, sigma=2.0),
+    "gibbs of hmc": gibbs_of(
+        blackjax.hmc,
+        step_size=0.8,
+        inverse_mass_matrix=np.ones(1),
+        num_integration_steps=3,
+    ),
+    "whole-position random walk": lambda m: mcmc_sampler(m, random_walk, dict(sigma=1.5)),
+    "whole-position random walk, a scale each": lambda m: mcmc_sampler(
+        m, random_walk, dict(sigma=dict(mu=2.0, theta=1.5))
+    ),
+    "whole-position random walk, matrix": lambda m: mcmc_sampler(
+        m, random_walk, dict(sigma=np.array([[1.5, 0.5], [0.0, 1.5]]))
+    ),
+    "whole-position mala": lambda m: mcmc_sampler(m, blackjax.mala, dict(step_size=0.4)),
+    "whole-position nuts": lambda m: mcmc_sampler(
+        m, blackjax.nuts, dict(step_size=0.7, inverse_mass_matrix=np.ones(2))
+    ),
+}
+
+
+def run_kernel(kernel, target, position, temperature, steps, seed):
+    @jax.jit
+    def run(key, position):
+        def step(index, state):
+            return kernel.step(
+                jax.random.fold_in(key, index), state, temperature, kernel.parameters, target
+            )[0]
+
+        return jax.lax.fori_loop(0, steps, step, kernel.init(target, position))
+
+    return run(jax.random.key(seed), position)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernel_finds_the_tempered_posterior(name, temperature):
+    """4,000 particles from the prior, 60 steps: independent draws, so plain Monte Carlo error."""
+    num_particles = 4_000
+    model = two_level()
+    target, kernel = compile_target(model), KERNELS[name](model)
+    kernel.check(target)
+    keys = jax.random.split(jax.random.key(11), num_particles)
+    prior = jax.vmap(target.sample_prior, out_axes=-1)(keys)
+    state = run_kernel(kernel, target, prior, jnp.asarray(temperature), 60, seed=12)
+    draws = np.stack([state.position["mu"], state.position["theta"]])
+    mean, covariance = two_level_moments(temperature)
+    sd = np.sqrt(np.diag(covariance))
+    # 4 standard errors of a mean, of a standard deviation and of a correlation of normals
+    root = num_particles**0.5
+    assert np.all(np.abs(draws.mean(1) - mean) < 4 * sd / root)
+    assert np.all(np.abs(draws.std(1) - sd) < 4 * sd / 2**0.5 / root)
+    correlation = covariance[0, 1] / sd.prod()
+    assert abs(np.corrcoef(draws)[0, 1] - correlation) < 4 * (1 - correlation**2) / root
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernel_keeps_its_cache_and_reports(name):
+    model = two_level()
+    target, kernel = compile_target(model), KERNELS[name](model)
+    keys = jax.random.split(jax.random.key(1), 100)
+    state = kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
+    state, infos = jax.jit(kernel.step, static_argnums=())(
+        jax.random.key(2), state, jnp.asarray(0.5), kernel.parameters, target
+    )
+    for factor, value in log_factors(target, state.position).items():
+        np.testing.assert_allclose(state.log_factors[factor], value, rtol=1e-10)
+    assert list(infos) == [block.name for block in kernel.blocks]
+    for info in infos.values():
+        assert 0.05 < info.acceptance_rate <= 1
+        assert not any(info.is_nan.values())
+
+
+def test_random_walk_is_equal_in_law_to_blackjax():
+    """Accepted fraction and squared jump of one step, in eight schools near the posterior."""
+    num_particles = 20_000
+    model = make_eight_schools()
+    target = compile_target(model)
+    rng = np.random.default_rng(5)
+    position = {
+        "mu": jnp.asarray(rng.normal(6, 5, num_particles)),
+        "tau": jnp.asarray(rng.lognormal(2.4, 0.5, num_particles)),
+        "theta": jnp.asarray(rng.normal(7, 8, (8, num_particles))),
+    }
+    sigma = np.diag(np.linspace(2.0, 5.0, 8)) + 0.3
+    statistics = []
+    for update in (RandomWalk(), BlackJAXUpdate(random_walk)):
+        kernel = make_gibbs(model)
+        state = kernel.init(target, position)
+        moved, info = jax.jit(update, static_argnums=5)(
+            jax.random.key(9), state, jnp.asarray(0.7), {"sigma": sigma}, target, ("theta",)
+        )
+        jump = np.asarray(moved.position["theta"] - position["theta"])
+        accepted = np.any(jump != 0, axis=0)
+        np.testing.assert_allclose(accepted.mean(), info.acceptance_rate, atol=0.05)
+        statistics.append((accepted, jump))
+    (accept_ours, jump_ours), (accept_theirs, jump_theirs) = statistics
+    p = accept_theirs.mean()
+    error = (2 * p * (1 - p) / num_particles) ** 0.5
+    assert abs(accept_ours.mean() - p) < 4 * error
+    for function in (lambda j: j**2, lambda j: j * np.roll(j, 1, axis=0)):
+        ours, theirs = function(jump_ours), function(jump_theirs)
+        error = np.sqrt((ours.var(1) + theirs.var(1)) / num_particles)
+        assert np.all(np.abs(ours.mean(1) - theirs.mean(1)) < 4 * error)
+
+
+def test_matrix_scale_follows_the_alphabetical_order_of_variables():
+    model = Model()
+    model.add_node("b", distribution=dx.Normal(0.0, 1e6))
+    model.add_node("a", distribution=dx.Normal(0.0, 1e6))
+    target = compile_target(model)
+    kernel = mcmc_sampler(model, random_walk, dict(sigma=np.diag([1.0, 100.0])))
+    start = {"a": jnp.zeros(5000), "b": jnp.zeros(5000)}
+    state, _ = kernel.step(
+        jax.random.key(0), kernel.init(target, start), jnp.asarray(1.0), kernel.parameters, target
+    )
+    assert 0.9 < state.position["a"].std() < 1.1
+    assert 90 < state.position["b"].std() < 110
+
+
+def test_a_step_evaluates_each_factor_it_touches_once():
+    """Counted in the traced program: a Gibbs sweep of eight schools has 2 + 2 + 2 factors."""
+    model = make_eight_schools()
+    target, kernel = compile_target(model), make_gibbs(make_eight_schools())
+    calls = []
+    for name, lifted in target.program.log_prob.items():
+
+        def counted(*arguments, name=name, lifted=lifted):
+            calls.append(name)
+            return lifted(*arguments)
+
+        target.program.log_prob[name] = counted
+    keys = jax.random.split(jax.random.key(1), 10)
+    state = kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
+    calls.clear()
+    kernel.step(jax.random.key(0), state, jnp.asarray(1.0), kernel.parameters, target)
+    assert calls == ["mu", "theta", "tau", "theta", "theta", "y"]
+
+
+def test_proposals_outside_the_support_are_rejected_and_no_fault():
+    model = make_eight_schools()
+    target, kernel = compile_target(model), make_gibbs(model)
+    keys = jax.random.split(jax.random.key(1), 1000)
+    start = jax.vmap(target.sample_prior, out_axes=-1)(keys)
+    state = run_kernel(kernel, target, start, jnp.asarray(1.0), 50, seed=0)
+    assert np.all(state.position["tau"] > 0)
+    assert all(np.all(np.isfinite(f)) for f in state.log_factors.values())
+    _, infos = kernel.step(jax.random.key(0), state, jnp.asarray(1.0), kernel.parameters, target)
+    assert not any(flag for info in infos.values() for flag in info.is_nan.values())
+
+
+def test_a_nan_at_a_proposal_is_reported_with_its_factor():
+    model = Model()
+    x = model.add_node("x", distribution=dx.Normal(0.0, 1.0))
+    model.add_node(
+        "y",
+        distribution=dx.Normal,
+        parents=dict(x=x),
+        link_fn=lambda x: dict(loc=jnp.sqrt(x - 2.0), scale=1.0),
+        observations=0.0,
+    )
+    target = compile_target(model)
+    kernel = gibbs_sampler(model, dict(x=random_walk), dict(x=dict(sigma=1.0)))
+    state = kernel.init(target, {"x": jnp.full(100, 2.5)})
+    _, infos = kernel.step(jax.random.key(0), state, jnp.asarray(1.0), kernel.parameters, target)
+    assert {n: bool(f) for n, f in infos["x"].is_nan.items()} == {"x": False, "y": True}
+
+
+def test_settings_are_not_changed_for_the_caller():
+    step_fns = dict.fromkeys(("mu", "theta"), random_walk)
+    settings = dict(mu=dict(sigma=[1.0]), theta=dict(sigma=1.0))
+    gibbs_sampler(two_level(), step_fns, settings)
+    assert settings == dict(mu=dict(sigma=[1.0]), theta=dict(sigma=1.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda m: gibbs_sampler(m, dict(mu=random_walk)), "'theta' has no step function"),
+        (
+            lambda m: gibbs_sampler(m, dict(mu=random_walk, thta=random_walk)),
+            "'thta' is not known; did you mean 'theta'",
+        ),
+        (lambda m: gibbs_sampler(m, dict.fromkeys(m.latent, 3.0)), "not callable"),
+        (lambda m: mcmc_sampler(m, random_walk), "'sigma' is missing"),
+        (lambda m: mcmc_sampler(m, random_walk, dict(sgma=1.0)), "'sgma' is not known"),
+        (lambda m: mcmc_sampler(m, random_walk, dict(sigma=[1.0, 2.0, 3.0])), r"shape \(3,\)"),
+        (lambda m: mcmc_sampler(m, random_walk, dict(sigma=np.nan)), "not finite"),
+        (
+            lambda m: mcmc_sampler(m, random_walk, dict(sigma=dict(mu=1.0))),
+            "no entry for variable 'theta'",
+        ),
+        (lambda m: mcmc_sampler(m, blackjax.mala, dict(stepsize=1.0)), "does not take"),
+        (lambda m: make_gibbs(make_eight_schools()), "make the kernel from the same model"),
+    ],
+)
+def test_mistakes_name_the_variable(make, message):
+    model = two_level()
+    with pytest.raises(UserError, match=message):
+        make(model).check(compile_target(model))
+
+
+def test_the_reference_of_the_two_level_model_is_consistent():
+    """Quadrature against the closed form of eight schools' neighbour: a plain Gaussian mean."""
+    log_evidence, mean, sd = exact.gaussian_mean(np.array([1.0, 2.0]), 2.0, 3.0, temperature=0.5)
+    axis = np.linspace(-30, 30, 60_001)
+    density = np.exp(
+        norm.logpdf(axis, 0, 2) + 0.5 * norm.logpdf(np.array([[1.0], [2.0]]), axis, 3).sum(0)
+    )
+    step = axis[1] - axis[0]
+    np.testing.assert_allclose(np.log(density.sum() * step), log_evidence, rtol=1e-8)
+    density /= density.sum()
+    np.testing.assert_allclose(density @ axis, mean, rtol=1e-8)
+    np.testing.assert_allclose(np.sqrt(density @ (axis - mean) ** 2), sd, rtol=1e-8)
