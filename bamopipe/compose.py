@@ -9,6 +9,7 @@ import contextlib
 import copy
 import itertools
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,9 @@ from bamopipe.overrides import apply, is_group, parse, root, values
 from bamopipe.schema import check
 
 CONF = Path("conf")
-# Settings of the experiment as a whole, which no run sees.
-WHOLE = ("seeds", "seeds_per_block", "arms", "sweep")
+# Settings of the experiment as a whole, and those of each run.
+WHOLE = tuple(config.Experiment.__dataclass_fields__)
+PARTS = tuple(config.Run.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def spread(experiment: str, overrides: Iterable[str]) -> tuple[dict[str, Any], l
 
 def _spread(experiment: str, given: list[Override]) -> tuple[dict[str, Any], list[Composed]]:
     composer = _Composer(experiment)
+    composer.check_base()
     fixed = [o for o in given if not o.is_sweep_override() and root(o) not in WHOLE]
     whole = composer.whole([o for o in given if root(o) in WHOLE], fixed)
     swept = {o.key_or_group: o for o in given if o.is_sweep_override() and root(o) not in WHOLE}
@@ -137,6 +140,13 @@ class _Composer:
                 )
         return copy.deepcopy(self.composed[chosen])
 
+    def check_base(self) -> None:
+        """Check ``conf/config.yaml`` by itself: an experiment may cover up a mistake in it."""
+        content = _resolve(_compose([]))
+        _refuse_unknown(content)
+        for schema, names in ((config.Experiment, WHOLE), (config.Run, PARTS)):
+            check(schema, {name: content[name] for name in names if name in content})
+
     def whole(self, overrides: list[Override], fixed: list[Override]) -> dict[str, Any]:
         """Compose and check what concerns the experiment as a whole."""
         content = self.groups(fixed)
@@ -149,10 +159,6 @@ class _Composer:
         content = _resolve(content)
         _refuse_unknown(content)
         whole = check(config.Experiment, {k: v for k, v in content.items() if k in WHOLE})
-        if not whole["seeds"]:
-            raise UserError("seeds is empty; give at least one, such as seeds=[0,1]")
-        if len(set(whole["seeds"])) < len(whole["seeds"]):
-            raise UserError(f"seeds must differ, got {whole['seeds']}")
         for arm in whole["arms"]:
             if not re.fullmatch(r"\w[\w.]*", arm):
                 raise UserError(f"arm {arm!r}: a name has letters, digits, _ and . only")
@@ -167,18 +173,19 @@ class _Composer:
         apply(content, [o for o in overrides if not is_group(o)], where)
         content = _resolve(content)
         _refuse_unknown(content)
-        return check(config.Run, {k: v for k, v in content.items() if k not in WHOLE})
+        return check(config.Run, {k: v for k, v in content.items() if k in PARTS})
 
 
 def _refuse_unknown(content: dict[str, Any]) -> None:
-    known = {f.name for schema in (config.Run, config.Experiment) for f in _fields(schema)}
     for key in content:
-        if key not in known:
-            raise UserError(f"unknown setting {key}{nearest(str(key), known)}")
+        if key not in (*WHOLE, *PARTS):
+            raise UserError(f"unknown setting {key}{nearest(str(key), (*WHOLE, *PARTS))}")
 
 
-def _fields(schema: Any) -> Iterator[Any]:
-    yield from schema.__dataclass_fields__.values()
+def _compose(overrides: list[str]) -> dict[str, Any]:
+    with _hydra_errors():
+        plain: Any = OmegaConf.to_container(compose("config", overrides=overrides))
+    return dict(plain)
 
 
 def _resolve(content: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +202,9 @@ def _resolve(content: dict[str, Any]) -> dict[str, Any]:
 def _hydra_errors() -> Iterator[None]:
     """Tell what Hydra or YAML found wrong in ``conf/`` in one sentence."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            yield
     except UserError:
         raise
     except Exception as error:  # YAML, OmegaConf and Hydra; all that they read is the config
@@ -207,7 +216,7 @@ def _hydra_errors() -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return " ".join(str(error).partition("Config search path")[0].split())
 
 
 def _choices(group: str) -> list[str]:

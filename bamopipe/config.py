@@ -25,9 +25,7 @@ FIT_VERSION = 1
 
 
 def _scale(value: Any, key: str) -> Any:
-    """Check a step size: a number, one a coordinate, a matrix, or a mapping from variables."""
-    if isinstance(value, dict) and value:
-        return {name: _scale(v, f"{key}.{name}") for name, v in value.items()}
+    """Check a step size: a number, one for each coordinate, or a square matrix."""
     if isinstance(value, list) and value and all(isinstance(row, list) for row in value):
         if any(len(row) != len(value) for row in value):
             raise UserError(f"{key} must be a square matrix, got rows of other lengths")
@@ -35,6 +33,13 @@ def _scale(value: Any, key: str) -> Any:
     if isinstance(value, list) and value:
         return [_scale(v, key) for v in value]
     return Range(0, open=True)(read(float, value, key), key)
+
+
+def _scales(value: Any, key: str) -> Any:
+    """Check a step size of a whole position: as above, or one for each variable."""
+    if isinstance(value, dict) and value:
+        return {name: _scale(v, f"{key}.{name}") for name, v in value.items()}
+    return _scale(value, key)
 
 
 @functools.cache
@@ -57,14 +62,23 @@ Count = Annotated[int, Range(1)]
 
 @dataclass(frozen=True)
 class NormalRandomWalk:
-    """A Gaussian random walk; `sigma` is the scale of its step."""
+    """A Gaussian random walk of one variable; `sigma` is the scale of its step."""
 
     kernel: Literal["normal_random_walk"]
     sigma: Annotated[Any, _scale]
 
 
-# name -> settings: one row for each kernel and one for each engine.
+@dataclass(frozen=True)
+class NormalRandomWalkOfPosition:
+    """A Gaussian random walk of all variables at once."""
+
+    kernel: Literal["normal_random_walk"]
+    sigma: Annotated[Any, _scales]
+
+
+# Name of a kernel -> its settings for one variable, and for the whole position.
 KERNELS: dict[str, type] = {"normal_random_walk": NormalRandomWalk}
+POSITION_KERNELS: dict[str, type] = {"normal_random_walk": NormalRandomWalkOfPosition}
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ def _sampler(value: Any, key: str) -> Any:
     """Check a sampler: `gibbs`, or `mcmc` with a kernel's settings beside its name."""
     if isinstance(value, dict) and value.get("name") == "mcmc":
         kernel = {k: v for k, v in value.items() if k != "name"}
-        return {"name": "mcmc", **choice(KERNELS, "kernel", kernel, key)}
+        return {"name": "mcmc", **choice(POSITION_KERNELS, "kernel", kernel, key)}
     return choice(SAMPLERS, "name", value, key, also=("mcmc",))
 
 
@@ -157,11 +171,17 @@ class Run:
     trusted: list[str]
 
 
+def _distinct(value: list[int], key: str) -> list[int]:
+    if not value or len(set(value)) < len(value):
+        raise UserError(f"{key} must be one or more different numbers, got {value}")
+    return value
+
+
 @dataclass(frozen=True)
 class Experiment:
     """The parts of a composed config that say which runs there are."""
 
-    seeds: list[Annotated[int, Range(0, 2**32 - 1)]]
+    seeds: Annotated[list[Annotated[int, Range(0, 2**32 - 1)]], _distinct]
     seeds_per_block: Count
     arms: dict[str, list[str]]
     sweep: dict[str, str]
