@@ -111,8 +111,8 @@ class Model:
         observations=None,
         parents: Mapping[str, Any] | None = None,
         link_fn: Callable | None = None,
-        shape: Sequence[int] = (),
-        dims: Sequence[str] | None = None,
+        shape: int | Sequence[int] = (),
+        dims: str | Sequence[str] | None = None,
     ) -> Node:
         """Add a random variable and return its node.
 
@@ -134,7 +134,7 @@ class Model:
         shape
             The sample shape, put before the distribution's own batch and event dimensions.
         dims
-            A name for each dimension of the value.
+            A name for each dimension of the value; one name alone will do for one dimension.
 
         Raises
         ------
@@ -155,7 +155,9 @@ class Model:
         )
         dims = None if dims is None else (dims,) if isinstance(dims, str) else tuple(dims)
 
-        names, options, constants = {}, {}, []
+        names: dict[str, str] = {}
+        options: dict[str, Any] = {}
+        constants: list[Node] = []
         for argument, parent in parents.items():
             if isinstance(parent, Node):
                 if self.nodes.get(parent.name) is not parent:
@@ -175,8 +177,7 @@ class Model:
                 same = value is not None and constant_value.shape == value.shape
                 constants.append(Node(constant, value=constant_value, dims=dims if same else None))
                 names[argument] = constant
-        for constant in constants:
-            self.nodes[constant.name] = constant
+        self.nodes |= {added.name: added for added in constants}
         node = Node(
             name=name,
             distribution=distribution,

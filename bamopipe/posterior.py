@@ -130,7 +130,7 @@ def _dataset(
     )
 
 
-def _finish(tree: xr.DataTree, attrs: Mapping[str, Any]) -> xr.DataTree:
+def _finish(tree: xr.DataTree, attrs: Mapping[Any, Any]) -> xr.DataTree:
     """Set the root attributes, those that sum up the chains included."""
     smc = tree["smc"].ds
     value, error = combine_log_evidence(smc["log_evidence"].values)

@@ -180,10 +180,12 @@ def tempered(target: Target, factors: dict[str, Array], temperature: Array) -> A
 
     ``0 * -inf`` counts as 0: at temperature 0 the target is the prior.
     """
-    return sum(
-        jnp.where(temperature == 0, 0.0, temperature * f) if name in target.observed else f
-        for name, f in factors.items()
-    )
+    total = jnp.zeros(())
+    for name, factor in factors.items():
+        if name in target.observed:
+            factor = jnp.where(temperature == 0, 0.0, temperature * factor)
+        total = total + factor
+    return total
 
 
 def compile_target(model: Model, precision: str = "float64") -> Target:
@@ -295,7 +297,7 @@ def _sample_shape(node: Node, parents: dict[str, Any], dtype) -> tuple[int, ...]
 
     jax.eval_shape(inspect, parents)
     own = tuple(shapes[0])
-    if node.is_latent:
+    if node.value is None:
         return node.shape
     shape = node.value.shape
     leading = len(shape) - len(own)

@@ -151,7 +151,6 @@ class _Run:
             for chain in range(engine.num_chains)
         ]
         self.move = partial(_move, engine.mcmc_kernel)
-        self.draw = partial(_draw, engine.mcmc_kernel, self.block_size)
         self.temperatures = np.zeros(engine.num_chains, self.dtype)
         self.stages: list[list[Stage]] = [[] for _ in range(engine.num_chains)]
         self.status: list[str | None] = [None] * engine.num_chains
@@ -176,30 +175,26 @@ class _Run:
 
     def _compile(self) -> None:
         """Compile every program, on every device, before the clock of sampling starts."""
-        nothing = np.int64(0)
-        first = (self.chain_keys[0], nothing)
-        self.dealer.warm(self.draw, first)
-        (state,) = self.dealer.map(self.draw, [first])
-        self.dealer.warm(
-            self.move,
-            (self.chain_keys[0], nothing, nothing, self.dtype.type(1.0), nothing, state),
-        )
-        chain = _stack([state] * self.num_blocks)
-        jax.block_until_ready(self._reweigh(self.chain_keys[0], 0, chain, self.temperatures[0]))
+        key, nothing, half = self.chain_keys[0], np.int64(0), self.dtype.type(0.5)
+        state = jax.device_get(self._draw(key, 0))
+        self.dealer.warm(self.move, (key, nothing, nothing, half, nothing, state))
+        jax.block_until_ready(self._reweigh(key, 0, _stack([state] * self.num_blocks), half))
 
     def _start(self) -> None:
-        engine = self.engine
-        items = [(key, np.int64(b)) for key in self.chain_keys for b in range(self.num_blocks)]
-        blocks = self.dealer.map(self.draw, items)
+        """Draw all particles from the prior."""
         self.chains = [
-            _stack(blocks[c * self.num_blocks : (c + 1) * self.num_blocks])
-            for c in range(engine.num_chains)
+            _stack([jax.device_get(self._draw(key, block)) for block in range(self.num_blocks)])
+            for key in self.chain_keys
         ]
         for chain, state in enumerate(self.chains):
             broken = [n for n, f in state.log_factors.items() if np.isnan(f).any()]
             if broken:
                 self.status[chain] = _nan_sentence(broken, "at a draw from the prior")
-        _check_possible(engine.target, self.chains)
+        _check_possible(self.engine.target, self.chains)
+
+    def _draw(self, chain_key, block: int) -> State:
+        engine = self.engine
+        return _draw(engine.mcmc_kernel, self.block_size, engine.target, chain_key, np.int64(block))
 
     def _reweigh(self, chain_key, stage: int, state: State, temperature):
         return _reweigh(
@@ -284,6 +279,8 @@ class _Run:
 
     def _describe(self) -> str:
         last = [stages[-1] for stages in self.stages if stages]
+        if not last:
+            return "no chain could leave temperature 0"
         low, high = self.temperatures.min(), self.temperatures.max()
         rates = {n: np.mean([s.acceptance_rate[n] for s in last]) for n in last[0].acceptance_rate}
         return (
@@ -342,7 +339,6 @@ def _draw(
     kernel: Kernel,
     block_size: int,
     target: Target,
-    parameters: dict[str, Parameters],
     chain_key: Array,
     block: Array,
 ) -> State:
@@ -448,6 +444,6 @@ def _stack(states: Sequence[State]) -> State:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
 
 
-def _particles_first(blocks: np.ndarray) -> np.ndarray:
+def _particles_first(blocks) -> np.ndarray:
     """Turn (block, ..., particle) into (particle, ...)."""
     return np.moveaxis(blocks, -1, 1).reshape(-1, *blocks.shape[1:-1])

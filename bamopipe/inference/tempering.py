@@ -100,7 +100,7 @@ def reweigh_and_resample(
 
     ancestors = resampling_fn(key, jnp.ravel(weights / total(weights)), num_particles)
     # Particles beyond the last one only fill their block.
-    ancestors = jnp.resize(ancestors, num_blocks * block_size)
+    ancestors = jnp.resize(ancestors, (num_blocks * block_size,))
 
     def take(leaf):
         flat = jnp.moveaxis(leaf, 0, -2).reshape(*leaf.shape[1:-1], num_blocks * block_size)
