@@ -59,6 +59,7 @@ rule all:
 
 rule content:
     input:
+        expand(f"{RUN}/summary.html", run=PLAN.by_name),
         expand(f"{RUN}/figures/{{figure}}.png", run=PLAN.by_name, figure=FIGURES),
         expand(f"{HOME}/{{page}}.html", page=PLAN.pages),
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,11 @@ class Outcome:
     @property
     def state(self) -> str:
         """One word or two on how it went."""
-        if self.log:
-            return "FAILED"
+        return "FAILED" if self.log else self.verdict
+
+    @property
+    def verdict(self) -> str:
+        """What the checks say, whatever became of the figures."""
         if self.diagnostics is None:
             return "not made"
         return "converged" if self.diagnostics.get("converged") else "NOT CONVERGED"
@@ -56,7 +60,9 @@ class Outcome:
         error = (self.diagnostics or {}).get("log_evidence_se")
         if value is None:
             return ""
-        return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+        return (
+            f"{value:.3f}" if error is None or math.isnan(error) else f"{value:.3f} ± {error:.3f}"
+        )
 
     @property
     def seconds(self) -> str:
@@ -109,8 +115,7 @@ def _outcome(home: Path, row: dict[str, str]) -> Outcome:
     seeds = tuple(map(int, row["seeds"].split()))
     failed = _failed_fit(FITS / row["fit_id"], seeds)
     diagnostics = home / row["run"] / "diagnostics.json"
-    complete = diagnostics.is_file() and any((home / row["run"] / "figures").glob("*.png"))
-    if failed is None and not complete:
+    if failed is None and not any((home / row["run"] / "figures").glob("*.png")):
         logs = [home / "logs" / f"{row['run']}.{stage}.log" for stage in ("plot", "diagnose")]
         failed = next((log for log in logs if log.is_file()), None)
     return Outcome(
@@ -118,7 +123,7 @@ def _outcome(home: Path, row: dict[str, str]) -> Outcome:
         label=row["arm"],
         settings=row["settings"],
         seeds=seeds,
-        diagnostics=read_diagnostics(diagnostics) if complete and failed is None else None,
+        diagnostics=read_diagnostics(diagnostics) if diagnostics.is_file() else None,
         log=failed,
     )
 

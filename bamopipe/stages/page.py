@@ -12,11 +12,17 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; margin: 2rem; max-width: 75rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .3rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
 table { border-collapse: collapse; } th, td { padding: .25rem .9rem .25rem 0; text-align: left; }
+td:first-child, td:nth-child(3) { white-space: nowrap; }
 th { border-bottom: 2px solid #cbd2d9; font-weight: 600; } td { border-bottom: 1px solid #e4e7eb; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .good { color: #0b6e4f; font-weight: 600; } .bad { color: #b42318; font-weight: 600; }
+.warned { color: #b54708; font-weight: 700; } h2, li { max-width: 60rem; }
 pre { background: #f5f7fa; padding: .8rem 1rem; overflow-x: auto; font-size: 13px; }
 """
+
+PASSED = "<span class='good'>✓</span>"
+WARNED = "<span class='warned'>!</span>"
+FAILED = "<span class='bad'>✗</span>"
 
 
 def main(kind: str, out: Path) -> None:
@@ -47,9 +53,12 @@ def _summary(folder: Path) -> Iterable[str]:
     yield "<h2>Checks</h2>"
     checks: list[tuple[str, ...]] = [("check", "value", "wanted", "", "")]
     for check in diagnostics.get("checks", []):
-        mark = "<span class='good'>✓</span>" if check["ok"] else "<span class='bad'>✗</span>"
-        cells = (check["name"], check.get("value", ""), check.get("threshold", ""))
-        checks.append((*(_cell(c) for c in cells), mark, escape(check.get("message") or "")))
+        mark = PASSED if check["ok"] else FAILED if check.get("required", True) else WARNED
+        wanted = check.get("threshold", "")
+        if isinstance(wanted, list):
+            wanted = "–".join(map(str, wanted))
+        cells = (check["name"].replace("_", " "), check.get("value", ""), wanted)
+        checks.append((*map(_cell, cells), mark, escape(check.get("message") or "")))
     yield _table(checks)
     yield "<h2>Posterior</h2>"
     yield _csv_table(folder / "summary.csv")
@@ -59,17 +68,26 @@ def _summary(folder: Path) -> Iterable[str]:
 
 def _overview(home: Path) -> Iterable[str]:
     """Show all runs of an experiment side by side."""
-    yield f"<h1>{escape(home.name)}</h1>"
-    rows: list[tuple[str, ...]] = [("run", "settings", "seeds", "log evidence", "seconds", "", "")]
+    with (home / "evidence.csv").open(newline="") as file:
+        evidence = {row["run"]: row for row in csv.DictReader(file)}
+    columns = ("log_bayes_factor", "log_bayes_factor_se", "model_probability", "note")
+    head = ("run", "settings", "seeds", "log evidence", "seconds", "verdict")
+    rows: list[tuple[str, ...]] = [(*head, *(c.replace("_", " ") for c in columns))]
+    remarks = []
     for run in outcome.read(home):
-        state = f"<span class='{'good' if run.state == 'converged' else 'bad'}'>{run.state}</span>"
+        if run.name not in evidence:
+            continue
+        colour = "good" if run.verdict == "converged" else "bad"
         seeds = ", ".join(map(str, run.seeds))
         cells = (run.label, run.settings, seeds, run.evidence, run.seconds)
-        remarks = "; ".join(run.failed_checks) or (run.last_line if run.log else "")
-        rows.append((*map(escape, cells), state, escape(remarks)))
+        numbers = (_cell(evidence[run.name].get(c, "")) for c in columns)
+        verdict = f"<span class='{colour}'>{run.verdict.lower()}</span>"
+        rows.append((*map(escape, cells), verdict, *numbers))
+        remarks += [f"<li>{escape(f'{run.title}: {check}')}</li>" for check in run.failed_checks]
+    yield "<h1>All runs</h1>"
     yield _table(rows)
-    yield "<h2>Evidence</h2>"
-    yield _csv_table(home / "evidence.csv")
+    if remarks:
+        yield f"<h2>Remarks</h2><ul>{''.join(remarks)}</ul>"
 
 
 def _failures(home: Path) -> Iterable[str]:
@@ -103,11 +121,12 @@ def _csv_table(path: Path) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Lay out rows of HTML; the first has the headings. Columns of numbers are set to the right."""
-    head, *body = rows
+    """Lay out rows of HTML, the first being the headings; drop empty columns, align numbers."""
+    columns = list(zip(*rows, strict=True))
+    kept = [i for i, column in enumerate(columns) if any(column[1:]) or len(rows) == 1]
+    head, *body = [[row[i] for i in kept] for row in rows]
     numeric = [
-        bool(body) and all(_is_number(row[i]) or row[i] in ("", "–") for row in body)
-        for i in range(len(head))
+        all(_is_number(row[i]) or row[i] in ("", "–") for row in body) for i in range(len(head))
     ]
 
     def line(tag: str, row: Sequence[str]) -> str:

@@ -13,6 +13,8 @@ from bamopipe.errors import UserError
 from bamopipe.files import atomic_write
 from bamopipe.plots import FIGURES
 
+STYLE = "report/style.css"
+
 
 def main(request: dict[str, Any], out: Path, partial: bool) -> None:
     """Write the report of an experiment.
@@ -35,7 +37,7 @@ def main(request: dict[str, Any], out: Path, partial: bool) -> None:
     else:
         out.with_name("failures.html").unlink(missing_ok=True)  # of an earlier, partial report
     with atomic_write(out) as temporary:
-        done = _snakemake(request, "--report", str(temporary))
+        done = _snakemake(request, "--report", str(temporary), "--report-stylesheet", STYLE)
         if not temporary.is_file():
             raise UserError(f"there is no report: {_last_line(done.stderr)}")
 

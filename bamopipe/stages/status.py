@@ -28,19 +28,14 @@ def _describe(home: Path) -> str:
     rows = [("run", "settings", "seeds", "state", "log evidence", "seconds")]
     remarks = []
     for run in runs:
-        rows.append(
-            (
-                run.name,
-                run.settings,
-                ", ".join(map(str, run.seeds)),
-                run.state,
-                run.evidence,
-                run.seconds,
-            )
-        )
-        remarks += [f"  {run.name}: {message}" for message in run.failed_checks]
+        # After a failed fit, checks and evidence are those of an older one.
+        numbers = ("", "") if run.log else (run.evidence, run.seconds)
+        seeds = ", ".join(map(str, run.seeds))
+        rows.append((run.name, run.settings, seeds, run.state, *numbers))
         if run.log:
             remarks.append(f"  {run.name}: {run.last_line} ({run.log})")
+        else:
+            remarks += [f"  {run.name}: {message}" for message in run.failed_checks]
     report = home / "report.html"
     last = f"report: {report}" if report.is_file() else "report: not made"
     failed = sum(run.log is not None for run in runs)

@@ -1,0 +1,229 @@
+"""Experiments, overrides and sweeps: which runs they mean, and what their ids depend on."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+import project
+from bamopipe import plan
+from bamopipe.blocks import cover, parse_seeds
+from bamopipe.errors import UserError, nearest
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return project.make(tmp_path_factory.mktemp("plan"))
+
+
+@pytest.fixture(autouse=True)
+def inside(folder):
+    with contextlib.chdir(folder):
+        yield
+
+
+def load(*overrides, experiment="eight_schools"):
+    return plan.load({"experiment": experiment, "overrides": list(overrides)})
+
+
+def ids(*overrides):
+    return [run.id for run in load(*overrides).runs]
+
+
+def test_the_default_experiment_has_two_arms_and_two_seeds():
+    made = plan.load({})
+    assert [run.label for run in made.runs] == ["gibbs", "random_walk"]
+    assert made.seeds == (0, 1)
+    assert made.home == "results/eight_schools"
+    assert made.runs[0].frozen["inference"]["num_particles"] == 10_000
+    assert made.runs[0].inputs == ("data/eight_schools.csv", "bamopipe/models/eight_schools.py")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seeds=[5]",
+        "seeds_per_block=1",
+        "plots.style=ggplot",
+        "+trusted=[models,other]",
+        "inference.num_particles=10000.0",
+        "inference.num_chains=4",
+        "model.mu='Normal(0.0,scale=10)'",
+    ],
+)
+def test_what_changes_no_posterior_changes_no_id(override):
+    assert ids(override) == ids()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "inference.num_chains=5",
+        "precision=float32",
+        "model.mu='Normal(0, 9)'",
+        "inference.target_ess=0.6",
+    ],
+)
+def test_what_changes_a_posterior_changes_its_id(override):
+    assert not set(ids(override)) & set(ids())
+
+
+def test_overrides_go_to_a_folder_of_their_own_whatever_their_order():
+    a, b = "inference.num_chains=5", "precision=float32"
+    assert load(a, b).home == load(b, a).home != load(a).home
+    assert load(a).home.startswith("results/eight_schools+")
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("seeds=[3,1]", (1, 3)), ("seeds=0,1,2", (0, 1, 2)), ("seeds=range(0,4)", (0, 1, 2, 3))],
+)
+def test_seeds_are_never_swept(text, seeds):
+    made = load(text)
+    assert made.seeds == seeds
+    assert len(made.runs) == 2
+
+
+def test_sweeps_are_cartesian_over_arms_and_values():
+    made = load("inference.num_particles=10,20", "model.mu='Normal(0,5)','Normal(0,7)'")
+    assert len(made.runs) == len({run.name for run in made.runs}) == 8
+    assert made.runs[0].title == "gibbs: inference.num_particles=10, model.mu=Normal(0,5)"
+    assert {run.frozen["model"]["mu"] for run in made.runs} == {"Normal(0, 5)", "Normal(0, 7)"}
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("range(100, 400, 100)", 3), ("choice(100, 200)", 2), ("'100,200,300,400'", 4)],
+)
+def test_an_experiment_sweeps_in_the_same_grammar(text, count):
+    text = text.strip("'")
+    made = load(f"+sweep={{inference.num_particles: '{text}'}}", experiment="single")
+    assert len(made.runs) == count
+
+
+def test_groups_can_be_swept_by_pattern():
+    made = load("sampler=glob(*)", experiment="single")
+    assert [run.settings for run in made.runs] == [{"sampler": "random_walk"}]
+
+
+def test_the_command_line_wins_over_the_experiments_sweep():
+    sweep = "+sweep={inference.num_particles: '100,200'}"
+    made = load(sweep, "inference.num_particles=300", experiment="single")
+    assert [run.frozen["inference"]["num_particles"] for run in made.runs] == [300]
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"experiment": "eight_school"}, "did you mean 'eight_schools'"),
+        ({"experiment": 2024}, "experiment must be one name, got 2024"),
+        ({"experimnet": "x"}, "unknown --config key 'experimnet'; did you mean 'experiment'"),
+        ({"overrides": "a=1 b=2"}, "overrides must be a list of text"),
+        ({"overrides": ["sampler=gibbs", "nuts"]}, "overrides must be a list of key=value"),
+        ({"overrides": [{"label": "b"}]}, "overrides must be a list of text"),
+    ],
+)
+def test_mangled_requests(request_, message):
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+        plan.load(request_)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model=eight_school", "unknown model 'eight_school'; did you mean 'eight_schools'"),
+        ("+arms.x=['sampler=gibs']", "unknown sampler 'gibs'; did you mean 'eight_schools/gibbs'"),
+        ("inference.num_partcles=3", "did you mean 'num_particles'"),
+        ("inference.num_chains=0", "inference.num_chains must be at least 1, got 0"),
+        ("inference.num_chains=2.5", "must be a whole number, got 2.5"),
+        ("inference.target_ess=1.0", "target_ess must be between 0 and 1, got 1.0"),
+        ("model.mu='Norml(0, 1)'", "model.mu: unknown distribution 'Norml'"),
+        ("model.mu='Normal(0, -1)'", "model.mu: scale must be positive"),
+        ("model.mu=Normal(0, 1)", "quote text that has brackets"),
+        ("model.mu=3", "model.mu must be a prior"),
+        ("+model.nu=3", "unknown setting model.nu; did you mean 'mu'"),
+        ("model._target_=os.system", "package 'os', which `trusted` in the config does not list"),
+        ("model._target_=bamopipe.models.nine.model", "there is no file bamopipe/models/nine.py"),
+        ("data.files.schools=data/none.csv", "data.files.schools: there is no file"),
+        ("data.files={}", "data.files.schools is missing"),
+        ("sampler=random_walk", "sampler is set by arm 'gibbs' and again beside it"),
+        ("sampler.steps.mu.sigma=3", "unknown setting sampler.steps.mu.sigma in arm 'random_walk'"),
+        ("arms.gibbs=['seeds=[3]']", "seeds cannot be varied between runs"),
+        ("arms.gibbs=['inference.num_chains=3,4']", "put them under `sweep`"),
+        ("inference.num_chains=4,4", "2 runs of experiment 'eight_schools' are the same"),
+        ("seeds=[]", "seeds must be one or more different numbers"),
+        ("seeds=[1,1]", "seeds must be one or more different numbers"),
+        ("seeds=[-1]", r"seeds\[0\] must be"),
+        ("~model.mu=3", "expected key=value"),
+        ("plots.style=ggplt", "plots.style has no style 'ggplt'; did you mean 'ggplot'"),
+        ("inference.num_chains=${x}", "Interpolation key 'x' not found"),
+    ],
+)
+def test_bad_overrides_are_told_in_one_sentence(override, message):
+    with pytest.raises(UserError, match=message.replace("(", r"\(")) as caught:
+        load(override)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sampler_must_step_every_variable(folder, tmp_path):
+    gibbs = folder / "conf" / "sampler" / "eight_schools" / "gibbs.yaml"
+    original = gibbs.read_text()
+    project.edit(gibbs, "  theta:", "  thetta:")
+    try:
+        with pytest.raises(UserError, match=r"steps\.thetta names no latent variable; .*'theta'"):
+            load()
+    finally:
+        gibbs.write_text(original)
+
+
+def test_two_thousand_runs_are_planned_in_seconds():
+    start = time.perf_counter()
+    made = load("inference.num_particles=range(10,1010)")
+    assert len(made.runs) == 2000
+    assert time.perf_counter() - start < 15  # 2 s on an idle machine
+
+
+def test_a_plan_loads_no_heavy_library():
+    heavy = {"jax", "arviz", "xarray", "matplotlib", "pandas", "tensorflow_probability"}
+    code = (
+        "import sys, bamopipe.plan, bamopipe.cli, bamopipe.outcome, bamopipe.plots\n"
+        "import bamopipe.stages.page, bamopipe.stages.report, bamopipe.stages.run\n"
+        f"bamopipe.plan.load({{}}); print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "present", "size", "blocks"),
+    [
+        (range(6), [], 4, ["seeds_0-3", "seeds_4-5"]),
+        ([1, 2, 5, 7], [], 4, ["seeds_1-2", "seeds_5", "seeds_7"]),
+        (range(6), ["seeds_0-1"], 4, ["seeds_0-1", "seeds_2-3", "seeds_4-5"]),
+        (range(4), ["seeds_0-3"], 1, ["seeds_0-3"]),
+        ([0], ["seeds_0-3"], 4, ["seeds_0-3"]),
+        (range(3), ["seeds_0", "seeds_0-1", "config"], 4, ["seeds_0-1", "seeds_2"]),
+        ([9], [], 1, ["seeds_9"]),
+    ],
+)
+def test_blocks_cover_the_seeds_with_what_exists(seeds, present, size, blocks):
+    assert cover(seeds, present, size) == blocks
+    # Once the blocks are there, the same are chosen again: a job that plans anew agrees.
+    assert cover(seeds, [*present, *blocks], size) == blocks
+
+
+def test_seeds_are_read_as_commands_take_them():
+    assert parse_seeds("3") == [3]
+    assert parse_seeds("0-2,7") == [0, 1, 2, 7]
+    with pytest.raises(UserError, match="--seeds must look like"):
+        parse_seeds("a")
+
+
+def test_nearest_finds_the_last_part_of_a_path():
+    assert "'eight_schools/gibbs'" in nearest("gibs", ["eight_schools/gibbs", "random_walk"])
+    assert nearest("x", []) == "; nothing is known here"
