@@ -42,8 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(options: argparse.Namespace, flags: list[str]) -> None:
     """Call a stage; each loads its own libraries, so that `plan` and `status` stay quick."""
-    # The project's own models live in the working directory, which a console script lacks.
-    sys.path.insert(0, os.getcwd())
     match options.command:
         case "plan":
             from bamopipe.stages import plan
@@ -57,6 +55,8 @@ def _dispatch(options: argparse.Namespace, flags: list[str]) -> None:
             from bamopipe.blocks import parse_seeds
             from bamopipe.stages import fit
 
+            # The project's own models live in the working directory, which a script's path lacks.
+            sys.path.insert(0, os.getcwd())
             fit.main(options.config, parse_seeds(options.seeds), options.out, options.threads)
         case "diagnose":
             from bamopipe.blocks import parse_seeds

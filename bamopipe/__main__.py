@@ -1,0 +1,7 @@
+"""``python -m bamopipe`` is the ``bamopipe`` command."""
+
+import sys
+
+from bamopipe.cli import main
+
+sys.exit(main())

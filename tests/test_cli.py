@@ -1,0 +1,167 @@
+"""The `bamopipe` command as a person meets it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import project
+from bamopipe import cli
+from bamopipe.errors import UserError
+from bamopipe.files import atomic_write
+from bamopipe.plots import FIGURES
+
+
+@pytest.fixture
+def folder(tmp_path):
+    project.make(tmp_path)
+    with contextlib.chdir(tmp_path):
+        yield tmp_path
+
+
+def test_plan_lists_runs_and_blocks(folder, capsys):
+    assert cli.main(["plan"]) == 0
+    before = capsys.readouterr().out
+    assert before.startswith("results/eight_schools: 2 runs, seeds 0, 1")
+    assert before.count("seeds_0-1 (to do)") == 2
+    for run in cli_plan_ids(before):
+        with atomic_write(f"results/fits/{run}/seeds_0-1.nc") as temporary:
+            temporary.touch()
+    assert cli.main(["plan", "eight_schools", "seeds=[0,1,2]"]) == 0
+    assert capsys.readouterr().out.count("seeds_0-1 (done) seeds_2 (to do)") == 2
+
+
+def cli_plan_ids(text):
+    return [line.split()[0].rpartition("-")[2] for line in text.splitlines()[2:]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["plan", "eigth_schools"], "bamopipe: unknown experiment 'eigth_schools'; did you mean"),
+        (["run", "eight_schools", "model=nine"], "bamopipe: unknown model 'nine'"),
+        (["status"], "bamopipe: there are no results in"),
+        (["status", "results/x"], "bamopipe: results/x holds no experiment yet"),
+        (["plan", "single", "--", "-n"], "only `bamopipe run` takes flags after --"),
+        (["fit", "c.yaml", "--seeds", "x", "--out", "x.nc"], "bamopipe: --seeds must look like"),
+    ],
+)
+def test_mistakes_end_with_one_sentence_and_2(folder, capsys, words, message):
+    assert cli.main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_run_records_the_overrides_and_becomes_snakemake(folder, monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(os, "execv", lambda program, words: called.extend(words))
+    overrides = ["model.mu='Normal(0,20)'", 'model.tau="LogNormal(5, 2)"']
+    assert cli.main(["run", "eight_schools", *overrides, "--", "--cores", "2", "-n"]) == 0
+    record = called[called.index("--configfile") + 1]
+    written = yaml.safe_load((folder / record).read_text())
+    assert written == {"experiment": "eight_schools", "overrides": overrides}
+    assert called[-3:] == ["--cores", "2", "-n"]
+    assert capsys.readouterr().err.startswith(f"snakemake --configfile {record} --cores 2 -n")
+
+
+def test_run_without_overrides_is_the_plain_line(folder, monkeypatch):
+    called = []
+    monkeypatch.setattr(os, "execv", lambda program, words: called.extend(words))
+    assert cli.main(["run", "single"]) == 0
+    assert called[1:] == ["-m", "snakemake", "--config", "experiment=single"]
+
+
+def test_snakemake_plans_what_run_recorded_quotes_and_all(folder):
+    run = subprocess.run(
+        [sys.executable, "-m", "bamopipe", "run", "eight_schools", "model.mu='Normal(0, 20)',"
+         '"Normal(0, 30)"', "seeds=range(0,9)", "--", "-n"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert project.jobs(run.stdout + run.stderr)["fit"] == 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["experiment=nope"], "unknown experiment 'nope'"),
+        (["experimnet=single"], "did you mean 'experiment'"),
+        (["overrides=inference.num_chains=2 seeds=[0,1]"], "overrides must be a list of text"),
+    ],
+)
+def test_a_mangled_config_flag_ends_snakemake_with_2(folder, words, message):
+    run = project.snakemake(folder, "-n", "--config", *words)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_status_tells_what_failed_and_what_did_not_converge(folder, capsys):
+    home = folder / "results" / "eight_schools"
+    (home / "logs").mkdir(parents=True)
+    (home / "index.csv").write_text(
+        "run,arm,fit_id,settings,seeds\n"
+        "a-00000001,a,00000001,,0 1\n"
+        'b-00000002,b,00000002,"x=1, 2",0 1\n'
+        "c-00000003,c,00000003,,0 1\n"
+    )
+    for run, seeds in (("1", "0-1"), ("2", "0")):
+        with atomic_write(f"results/fits/0000000{run}/seeds_{seeds}.nc") as temporary:
+            temporary.touch()
+    (folder / "results/fits/00000002/seeds_0.log").write_text("fine\n")
+    (folder / "results/fits/00000002/seeds_1.log").write_text("...\nbamopipe: tau is NaN\n\n")
+    (home / "a-00000001" / "figures").mkdir(parents=True)
+    (home / "a-00000001" / "figures" / "marginals.png").touch()
+    check = {"name": "r_hat", "ok": False, "message": "the chains disagree"}
+    (home / "a-00000001" / "diagnostics.json").write_text(
+        json.dumps({"converged": False, "checks": [check], "log_evidence": -1.5,
+                    "log_evidence_se": None, "seconds": {"sample": 3.2}})
+    )  # fmt: skip
+    assert cli.main(["status", str(home)]) == 0
+    assert capsys.readouterr().out == (
+        f"{home}\n"
+        "  run         settings  seeds  state          log evidence  seconds\n"
+        "  a-00000001            0, 1   NOT CONVERGED  -1.500        3\n"
+        "  b-00000002  x=1, 2    0, 1   FAILED\n"
+        "  c-00000003            0, 1   not made\n"
+        "  a-00000001: the chains disagree\n"
+        "  b-00000002: bamopipe: tau is NaN (results/fits/00000002/seeds_1.log)\n"
+        "report: not made\n"
+    )
+
+
+def test_pages_escape_what_they_show(folder):
+    run = folder / "results" / "e" / "a-00000001"
+    run.mkdir(parents=True)
+    (run / "summary.csv").write_text("variable,mean,none\n<b>,-0.123456,\n")
+    (run / "config.yaml").write_text("model: <script>")
+    (run / "diagnostics.json").write_text('{"converged": true, "checks": []}')
+    assert cli.main(["page", "summary", str(run / "summary.html")]) == 0
+    page = (run / "summary.html").read_text()
+    assert "<script>" not in page
+    assert "<b>" not in page
+    assert "−0.1235" in page
+    assert "All checks passed" in page
+    assert "none" not in page  # a column without a value
+
+
+def test_every_figure_has_a_caption():
+    assert all((project.ROOT / "report" / f"{name}.rst").is_file() for name in FIGURES)
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    def write_half():
+        with atomic_write(tmp_path / "a.nc") as temporary:
+            temporary.write_text("half")
+            assert temporary.suffix == ".nc"
+            raise UserError("stop")
+
+    with pytest.raises(UserError, match="stop"):
+        write_half()
+    assert list(tmp_path.iterdir()) == []
+    with atomic_write(tmp_path / "a.nc") as temporary:
+        temporary.write_text("whole")
+    assert [f.name for f in tmp_path.iterdir()] == ["a.nc"]
