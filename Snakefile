@@ -10,7 +10,7 @@ from bamopipe.plots import COMPARISONS, FIGURES
 min_version("9.12")
 
 
-# The system that uv.lock was resolved for; read under --sdm apptainer only.
+# The system that the pins of pyproject.toml are for; read under --sdm apptainer only.
 container: "docker://python:3.12"
 
 

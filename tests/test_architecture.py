@@ -12,8 +12,7 @@ PACKAGE = Path("bamopipe")
 # Each room may import itself and the rooms listed. `errors` and `files` are everybody's.
 EVERYBODYS = {"errors", "files"}
 ROOMS = {
-    "": {"devices"},
-    "devices": set(),
+    "": set(),
     "errors": set(),
     "files": set(),
     "distributions": set(),

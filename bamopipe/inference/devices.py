@@ -1,5 +1,7 @@
-"""Dealing blocks of particles over the local devices."""
+"""Dealing blocks of particles over the cores and devices of this machine."""
 
+import os
+import queue
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,13 +10,16 @@ import jax
 
 from bamopipe.target import precision_context
 
+NUM_THREADS = "BAMOPIPE_NUM_THREADS"
+"""Environment variable: how many CPU cores to use; all that the process may use by default."""
+
 
 class Dealer:
-    """Runs one compiled program on all local devices, a block of particles at a time.
+    """Runs one compiled program on all cores or local devices, a block of particles at a time.
 
     Every block is a call of its own with the same shapes. What a block gives therefore does not
-    depend on how many blocks, chains or devices there are, bit for bit, which it would if blocks
-    were mapped with `jax.vmap`.
+    depend on how many blocks, chains, cores or devices there are, bit for bit, which it would if
+    blocks were mapped with `jax.vmap`.
 
     Parameters
     ----------
@@ -25,28 +30,43 @@ class Dealer:
     """
 
     def __init__(self, constants: Any, precision: str):
-        self.devices = jax.local_devices()
-        self.precision = precision
-        self._constants = [jax.device_put(constants, device) for device in self.devices]
+        devices = jax.local_devices()
+        self._placed = [(device, jax.device_put(constants, device)) for device in devices]
+        self._precision = precision
+        # A CPU device runs as many programs at once as threads call it; a GPU runs one.
+        cores = int(os.environ.get(NUM_THREADS, 0)) or len(os.sched_getaffinity(0))
+        self._num_workers = max(len(devices), cores if devices[0].platform == "cpu" else 1)
 
     def map(self, program: Callable, items: Iterable[tuple]) -> list:
         """Return ``program(*constants, *item)`` of each item, on the host and in order."""
-        # Calls return before they are done, so that all devices work at once. What runs where is
-        # placed first: a copy that waits behind a running block would hold up its device.
-        placed = []
-        for index, item in enumerate(items):
-            which = index % len(self.devices)
-            placed.append((which, jax.device_put(item, self.devices[which])))
-        running = [program(*self._constants[which], *item) for which, item in placed]
-        return [jax.device_get(result) for result in running]
+        items = list(items)
+        results: list = [None] * len(items)
+        waiting: queue.SimpleQueue = queue.SimpleQueue()
+        for numbered in enumerate(items):
+            waiting.put(numbered)
+
+        def work(worker: int) -> None:
+            device, constants = self._placed[worker % len(self._placed)]
+            with precision_context(self._precision):  # settings of JAX belong to a thread
+                while True:
+                    try:
+                        index, item = waiting.get_nowait()
+                    except queue.Empty:
+                        return
+                    placed = jax.device_put(item, device)
+                    results[index] = jax.device_get(program(*constants, *placed))
+
+        with ThreadPoolExecutor(self._num_workers) as pool:
+            workers = [pool.submit(work, worker) for worker in range(self._num_workers)]
+            try:
+                for done in workers:
+                    done.result()
+            finally:  # after an error or an interrupt, the workers find nothing more to do
+                while not waiting.empty():
+                    waiting.get_nowait()
+        return results
 
     def warm(self, program: Callable, item: tuple) -> None:
-        """Compile a program on every device at the same time, by a call that does no work."""
-
-        def call(which: int) -> None:
-            with precision_context(self.precision):
-                placed = jax.device_put(item, self.devices[which])
-                jax.block_until_ready(program(*self._constants[which], *placed))
-
-        with ThreadPoolExecutor(len(self.devices)) as pool:
-            list(pool.map(call, range(len(self.devices))))
+        """Compile a program for every device, by a call that does no work."""
+        for device, constants in self._placed:
+            jax.block_until_ready(program(*constants, *jax.device_put(item, device)))

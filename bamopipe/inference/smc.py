@@ -174,7 +174,7 @@ class _Run:
         return [chain for chain, status in enumerate(self.status) if status is None]
 
     def _compile(self) -> None:
-        """Compile every program, on every device, before the clock of sampling starts."""
+        """Compile every program before the clock of sampling starts."""
         key, nothing, half = self.chain_keys[0], np.int64(0), self.dtype.type(0.5)
         state = jax.device_get(self._draw(key, 0))
         self.dealer.warm(self.move, (key, nothing, nothing, half, nothing, state))

@@ -94,22 +94,31 @@ class RandomWalk:
 
 
 def _step(key: Array, position: Position, sigma) -> Position:
-    """Add Gaussian noise to the variables, in the order of their names."""
-    flat = {name: position[name].reshape(-1, position[name].shape[-1]) for name in sorted(position)}
-    rows = np.cumsum([0, *(x.shape[0] for x in flat.values())])
-    first = next(iter(flat.values()))
-    noise = jax.random.normal(key, (rows[-1], first.shape[-1]), first.dtype)
-    if isinstance(sigma, Mapping):
-        sigma = jnp.concatenate(
-            [jnp.broadcast_to(jnp.ravel(sigma[n]), x.shape[:1]) for n, x in flat.items()]
+    """Add Gaussian noise to the variables, taken in the order of their names."""
+    names = sorted(position)
+    # Drawn in each variable's own shape: cutting one long array apart keeps XLA from fusing.
+    noise = {
+        name: jax.random.normal(
+            jax.random.fold_in(key, index), position[name].shape, position[name].dtype
         )
-    if jnp.ndim(sigma) == 2:
-        noise = sigma @ noise
-    elif jnp.ndim(sigma) == 1:
-        noise = sigma[:, None] * noise
+        for index, name in enumerate(names)
+    }
+    if isinstance(sigma, Mapping):
+        noise = {name: jnp.asarray(sigma[name])[..., None] * z for name, z in noise.items()}
+    elif jnp.ndim(sigma) == 0:
+        noise = {name: sigma * z for name, z in noise.items()}
     else:
-        noise = sigma * noise
+        noise = _scale_together(noise, sigma)
+    return {name: position[name] + noise[name] for name in names}
+
+
+def _scale_together(noise: Position, sigma: Array) -> Position:
+    """Scale the concatenated coordinates by a vector or a matrix."""
+    flat = [z.reshape(-1, z.shape[-1]) for z in noise.values()]
+    rows = jnp.concatenate(flat) if len(flat) > 1 else flat[0]
+    rows = sigma @ rows if sigma.ndim == 2 else sigma[:, None] * rows
+    ends = np.cumsum([z.shape[0] for z in flat])[:-1]
     return {
-        name: (x + noise[start:stop]).reshape(position[name].shape)
-        for (name, x), start, stop in zip(flat.items(), rows[:-1], rows[1:], strict=True)
+        name: part.reshape(z.shape)
+        for (name, z), part in zip(noise.items(), jnp.split(rows, ends), strict=True)
     }

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from bamopipe import devices, source
+from bamopipe import source
 from bamopipe.distributions import text
 from bamopipe.errors import UserError
 
@@ -28,13 +29,16 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
     threads
         CPU cores to use; all by default.
     """
-    devices.use_cpu_cores(threads)
     frozen = yaml.safe_load(config.read_text())
 
     import jax
 
     from bamopipe import posterior, provenance
     from bamopipe.inference.datatree import to_datatree
+    from bamopipe.inference.devices import NUM_THREADS
+
+    if threads is not None:
+        os.environ[NUM_THREADS] = str(threads)
 
     jax.config.update("jax_enable_x64", frozen["precision"] == "float64")
     engine = build_engine(frozen)
