@@ -55,8 +55,6 @@ def _dispatch(options: argparse.Namespace, flags: list[str]) -> None:
             from bamopipe.blocks import parse_seeds
             from bamopipe.stages import fit
 
-            # The project's own models live in the working directory, which a script's path lacks.
-            sys.path.insert(0, os.getcwd())
             fit.main(options.config, parse_seeds(options.seeds), options.out, options.threads)
         case "diagnose":
             from bamopipe.blocks import parse_seeds

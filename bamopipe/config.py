@@ -20,7 +20,7 @@ from bamopipe.distributions import text
 from bamopipe.errors import UserError, nearest
 from bamopipe.schema import Range, choice, read
 
-# Raised by hand when the same frozen config comes to mean another posterior.
+# Raised by hand, here and in `Frozen`, when the same frozen config comes to mean another posterior.
 FIT_VERSION = 1
 
 
@@ -159,16 +159,29 @@ def _normal(value: Any, key: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Run:
-    """The parts of a composed config that one run uses."""
+class Fit:
+    """The parts of a composed config that a posterior comes from."""
 
     precision: Literal["float64", "float32"]
     model: Annotated[Any, _model]
     data: Data
     sampler: Annotated[Any, _sampler]
     inference: Annotated[Any, lambda value, key: choice(ENGINES, "name", value, key)]
-    plots: Plots
     trusted: list[str]
+
+
+@dataclass(frozen=True)
+class Frozen(Fit):
+    """What the file says that `bamopipe fit` reads."""
+
+    fit_version: Literal[1]
+
+
+@dataclass(frozen=True)
+class Run(Fit):
+    """The parts of a composed config that one run uses."""
+
+    plots: Plots
 
 
 def _distinct(value: list[int], key: str) -> list[int]:

@@ -4,6 +4,7 @@ The Snakefile calls :func:`load` at every start, so nothing here may load JAX, a
 runs have to be planned in seconds.
 """
 
+import dataclasses
 import re
 import sys
 from collections import Counter
@@ -17,7 +18,7 @@ import yaml
 
 from bamopipe import compose, source
 from bamopipe.blocks import cover
-from bamopipe.config import FIT_VERSION, canonical, fit_id, short_hash
+from bamopipe.config import FIT_VERSION, Fit, canonical, fit_id, short_hash
 from bamopipe.errors import UserError, nearest
 
 DEFAULT_EXPERIMENT = "eight_schools"
@@ -216,8 +217,7 @@ def _run(composed: compose.Composed) -> Run:
         if Path(path).suffix not in (".csv", ".nc"):
             raise UserError(f"data.files.{name} must end in .csv or .nc, got {path!r}")
     frozen = {"fit_version": FIT_VERSION} | {
-        key: content[key]
-        for key in ("precision", "model", "data", "sampler", "inference", "trusted")
+        field.name: content[field.name] for field in dataclasses.fields(Fit)
     }
     return Run(
         label=composed.label,

@@ -36,6 +36,7 @@ ROOMS = {
     "plan": {"compose", "config", "blocks", "source", "overrides", "schema"},
     "outcome": {"plan", "blocks"},
     "cli": {"stages", "plan", "blocks"},
+    "__main__": {"cli"},
 }
 
 

@@ -33,8 +33,21 @@ def to_datatree(
 
     Examples
     --------
-    >>> tree = to_datatree(engine, engine.run(jax.random.key(3)), seed=3)  # doctest: +SKIP
-    >>> arviz.summary(tree)  # doctest: +SKIP
+    >>> import blackjax, distrax as dx, jax
+    >>> from bamopipe.base import Model
+    >>> from bamopipe.inference import SMCInference
+    >>> from bamopipe.inference.datatree import to_datatree
+    >>> from bamopipe.samplers import mcmc_sampler
+    >>> model = Model()
+    >>> mu = model.add_node("mu", distribution=dx.Normal(loc=0.0, scale=1.0))
+    >>> y = model.add_node(
+    ...     "y", distribution=dx.Normal, parents=dict(loc=mu, scale=1.0), observations=[1.0, 2.0]
+    ... )
+    >>> kernel = mcmc_sampler(model, blackjax.normal_random_walk, dict(sigma=1.0))
+    >>> engine = SMCInference(model, kernel, num_particles=100, num_mutations=5, num_chains=2)
+    >>> tree = to_datatree(engine, engine.run(jax.random.key(3)), seed=3)
+    >>> dict(tree["posterior_predictive"].sizes)
+    {'chain': 2, 'draw': 100, 'y_dim_0': 2}
     """
     target, model = engine.target, engine.model
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predict"))

@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import logging
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,12 @@ from typing import Any
 import yaml
 
 from bamopipe import source
+from bamopipe.config import Frozen
 from bamopipe.distributions import text
 from bamopipe.errors import UserError
+from bamopipe.schema import check
+
+logger = logging.getLogger("bamopipe")
 
 
 def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) -> None:
@@ -29,7 +35,10 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
     threads
         CPU cores to use; all by default.
     """
-    frozen = yaml.safe_load(config.read_text())
+    logging.basicConfig(format="%(message)s")
+    logger.setLevel(logging.INFO)
+    frozen = read_config(config)
+    model_file = source.check(frozen).path
 
     import jax
 
@@ -45,16 +54,28 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
     attrs = {
         "config": json.dumps(frozen, sort_keys=True),
         "fit_id": config.parent.name,
-        **provenance.describe(
-            frozen["data"]["files"], source.find(frozen["model"]["_target_"], frozen["trusted"])
-        ),
+        **provenance.describe(frozen["data"]["files"], model_file),
     }
     trees = []
     for seed in seeds:
         result = engine.run(jax.random.key(seed))
-        print(f"seed {seed}: log evidence {result.log_evidence:.4f}", file=sys.stderr)
+        logger.info(
+            "seed %d: log evidence %.4f ± %.4f", seed, result.log_evidence, result.log_evidence_se
+        )
+        for status in set(result.status) - {"ok"}:
+            logger.warning("seed %d: %s", seed, status)
         trees.append(to_datatree(engine, result, seed, attrs))
     posterior.write(posterior.concatenate(trees, seeds), out)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read and check a frozen config."""
+    try:
+        return check(Frozen, yaml.safe_load(path.read_text()), str(path))
+    except OSError as error:
+        raise UserError(f"the config {path} cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"the config {path} is no YAML: {' '.join(str(error).split())}") from None
 
 
 def build_engine(frozen: Mapping[str, Any]):
@@ -77,22 +98,31 @@ def build_engine(frozen: Mapping[str, Any]):
 
 
 def build_model(frozen: Mapping[str, Any]):
-    """Call the model function of a frozen config with its data and priors."""
+    """Call the model function of a frozen config, which has been checked, with data and priors."""
     from bamopipe.distributions import from_text
 
     settings = dict(frozen["model"])
     path = settings.pop("_target_")
-    source.find(path, frozen["trusted"])  # refuses packages that are not trusted
     module, _, function = path.rpartition(".")
-    # A console script, unlike `python -m`, does not see the modules of the project's folder.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     settings = {
         name: from_text.build(value) if text.is_prior(value) else value
         for name, value in settings.items()
     }
     data = {name: load_data(name, Path(file)) for name, file in frozen["data"]["files"].items()}
-    return getattr(importlib.import_module(module), function)(data, **settings)
+    # The project's own models live in its folder, which is not on the path of a console script.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), function)(data, **settings)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the person's own code raises is theirs to read, briefly
+        frames = traceback.extract_tb(error.__traceback__)
+        place = next((frame for frame in frames[::-1] if frame.name == function), frames[-1])
+        raise UserError(
+            f"the model {path} failed with {type(error).__name__}: {error} "
+            f"({os.path.relpath(place.filename)}, line {place.lineno})"
+        ) from error
 
 
 def load_data(name: str, path: Path):

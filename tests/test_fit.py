@@ -1,0 +1,197 @@
+"""The fit stage by itself: what it writes, and what it refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+
+from bamopipe import posterior
+from bamopipe.stages import diagnose
+
+CONFIG = {
+    "fit_version": 1,
+    "precision": "float64",
+    "model": {
+        "_target_": "bamopipe.models.eight_schools.model",
+        "mu": "Normal(0, 10)",
+        "tau": "LogNormal(5, 1)",
+    },
+    "data": {"files": {"schools": "data/eight_schools.csv"}},
+    "sampler": {
+        "name": "gibbs",
+        "steps": {
+            name: {"kernel": "normal_random_walk", "sigma": sigma}
+            for name, sigma in (("mu", 6.0), ("tau", 6.0), ("theta", 5.0))
+        },
+    },
+    "inference": {
+        "name": "smc",
+        "num_chains": 3,
+        "num_particles": 120,
+        "num_mutations": 5,
+        "target_ess": 0.5,
+        "max_temperatures": 100,
+    },
+    "trusted": [],
+}
+
+
+def fit(folder, config, *words, seeds="0-1"):
+    """Run `bamopipe fit` as a rule does, with the project's folder as the working directory."""
+    path = Path(folder) / "config.yaml"
+    path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
+    out = Path(folder) / "out.nc"
+    command = ["-m", "bamopipe", "fit", path, "--seeds", seeds, "--out", out, *words]
+    run = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, check=False
+    )
+    return run, out
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    run, out = fit(tmp_path_factory.mktemp("fit"), CONFIG, "--threads", "1")
+    assert run.returncode == 0, run.stderr
+    return run, out
+
+
+def test_posterior_has_the_groups_and_dimensions_of_arviz(fitted):
+    with xr.open_datatree(fitted[1]) as tree:
+        assert set(tree.children) == {
+            "posterior",
+            "sample_stats",
+            "smc",
+            "prior",
+            "posterior_predictive",
+            "log_likelihood",
+            "observed_data",
+            "constant_data",
+        }
+        theta = tree["posterior"]["theta"]
+        assert theta.dims == ("chain", "draw", "school")
+        assert theta.shape == (6, 120, 8)
+        assert theta.dtype == np.float64
+        assert theta["school"].values[0] == "Choate"
+        assert theta["seed"].values.tolist() == [0, 0, 0, 1, 1, 1]
+        assert tree["smc"]["acceptance_rate"].dims == ("chain", "stage", "update")
+        last = tree["smc"]["num_stages"].values
+        temperature = tree["smc"]["temperature"].values
+        assert np.all(temperature[np.arange(6), last - 1] == 1)
+        increments = tree["smc"]["log_evidence_increment"].sum("stage")
+        np.testing.assert_allclose(increments, tree["smc"]["log_evidence"])
+        # the likelihood of each observation adds up to that of the whole
+        total = tree["log_likelihood"]["y"].sum("school")
+        stats = tree["sample_stats"]
+        np.testing.assert_allclose(total, stats["lp"] - stats["log_prior"])
+        assert tree["constant_data"]["scale_y"].dims == ("school",)
+
+
+def test_arviz_uses_it_unchanged(fitted):
+    import arviz as az
+
+    with xr.open_datatree(fitted[1]) as tree:
+        table = az.summary(tree)
+        assert "theta[Choate]" in table.index
+        assert np.isfinite(az.loo(tree).elpd)
+
+
+def test_provenance(fitted):
+    attrs = posterior.read(fitted[1]).attrs
+    assert json.loads(attrs["config"]) == CONFIG
+    assert attrs["status"] == "ok"
+    assert json.loads(attrs["seeds"]) == [0, 1]
+    assert attrs["model_source"] == Path("bamopipe/models/eight_schools.py").read_text()
+    assert set(json.loads(attrs["data_sha256"])) == {"schools"}
+    assert json.loads(attrs["versions"])["jax"]
+    assert json.loads(attrs["machine"])["isa"]
+    assert attrs["compile_seconds"] > 0
+    assert attrs["sample_seconds"] > 0
+
+
+def test_log_has_a_line_a_temperature_and_no_noise(fitted):
+    lines = fitted[0].stderr.splitlines()
+    assert any("stage 1, temperature" in line for line in lines)
+    assert [line for line in lines if line.startswith("seed ")][1].startswith(
+        "seed 1: log evidence"
+    )
+    assert all(line.startswith(("SMC of eight schools", "seed ")) for line in lines)
+
+
+def test_seeds_do_not_depend_on_their_block_nor_on_threads(fitted, tmp_path):
+    run, alone = fit(tmp_path, CONFIG, "--threads", "2", seeds="1")
+    assert run.returncode == 0, run.stderr
+    single, block = posterior.read(alone), posterior.read(fitted[1])
+    chains = block["posterior"].ds["seed"].values == 1
+    for group in ("posterior", "prior", "posterior_predictive", "log_likelihood"):
+        for name, values in single[group].ds.data_vars.items():
+            other = block[group].ds[name].values[chains]
+            np.testing.assert_array_equal(values, other, err_msg=f"{group}/{name}")
+
+
+def test_diagnose_stacks_the_wanted_seeds(fitted, tmp_path):
+    diagnose.main([fitted[1]], [1], tmp_path / "posterior.nc")
+    tree = posterior.read(tmp_path / "posterior.nc")
+    assert tree["posterior"].ds["seed"].values.tolist() == [1, 1, 1]
+    assert tree["posterior"].ds["chain"].values.tolist() == [0, 1, 2]
+    expected = posterior.read(fitted[1])["smc"].ds["log_evidence"].values[3:]
+    np.testing.assert_allclose(
+        tree.attrs["log_evidence"], np.log(np.mean(np.exp(expected + 36))) - 36
+    )
+
+
+def edited(**changes):
+    return {**CONFIG, **changes}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("a: [", "is no YAML"),
+        ("just text", "must be a mapping"),
+        (edited(precison="float64"), "precison"),
+        (edited(fit_version=2), "fit_version"),
+        (edited(model={**CONFIG["model"], "_target_": "os.system"}), "trusted"),
+        (edited(model={**CONFIG["model"], "tau": "LgNormal(5, 1)"}), "did you mean 'LogNormal'"),
+        (edited(model={**CONFIG["model"], "tau": "__import__('os')"}), "__import__"),
+        (edited(data={"files": {"schools": "data/none.csv"}}), "no file"),
+        (edited(sampler={"name": "mcmc", "kernel": "normal_random_walk", "sigma": [1.0]}), "sigma"),
+    ],
+)
+def test_bad_configs_get_one_sentence(config, message, tmp_path):
+    run, out = fit(tmp_path, config)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+    assert run.stderr.startswith("bamopipe: ")
+    assert list(tmp_path.iterdir()) == [tmp_path / "config.yaml"]
+    assert not out.exists()
+
+
+def test_bad_data_name_the_node(tmp_path):
+    shutil.copytree("data", tmp_path / "data")
+    table = (tmp_path / "data/eight_schools.csv").read_text()
+    for value, message in (("nan", "NaN at index (2)"), ("x", "must be numbers")):
+        bad = tmp_path / f"{value}.csv"
+        bad.write_text(table.replace("-3,", f"{value},"))
+        run, _ = fit(tmp_path, edited(data={"files": {"schools": str(bad)}}))
+        assert run.returncode == 2
+        assert message in run.stderr
+        assert "'y'" in run.stderr
+        assert "Traceback" not in run.stderr
+
+
+def test_a_model_that_raises_is_no_traceback_of_ours_but_says_where(tmp_path):
+    table = Path("data/eight_schools.csv").read_text().replace("school,y,sd", "school,z,sd")
+    bad = tmp_path / "bad.csv"
+    bad.write_text(table)
+    run, out = fit(tmp_path, edited(data={"files": {"schools": str(bad)}}))
+    assert run.returncode == 2
+    assert "bamopipe/models/eight_schools.py" in run.stderr
+    assert "'y'" in run.stderr
+    assert not out.exists()
