@@ -20,7 +20,7 @@ from bamopipe.distributions import text
 from bamopipe.errors import UserError, nearest
 from bamopipe.schema import Range, choice, read
 
-# Raised by hand, here and in `Frozen`, when the same frozen config comes to mean another posterior.
+# Raised by hand when the same frozen config comes to mean another posterior.
 FIT_VERSION = 1
 
 
@@ -158,6 +158,12 @@ def _normal(value: Any, key: str) -> Any:
     return value
 
 
+def _version(value: Any, key: str) -> Any:
+    if value != FIT_VERSION:
+        raise UserError(f"{key} must be {FIT_VERSION}, got {value!r}: another version wrote this")
+    return value
+
+
 @dataclass(frozen=True)
 class Fit:
     """The parts of a composed config that a posterior comes from."""
@@ -174,7 +180,7 @@ class Fit:
 class Frozen(Fit):
     """What the file says that `bamopipe fit` reads."""
 
-    fit_version: Literal[1]
+    fit_version: Annotated[Any, _version]
 
 
 @dataclass(frozen=True)

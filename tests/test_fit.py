@@ -98,7 +98,8 @@ def test_arviz_uses_it_unchanged(fitted):
     with xr.open_datatree(fitted[1]) as tree:
         table = az.summary(tree)
         assert "theta[Choate]" in table.index
-        assert np.isfinite(az.loo(tree).elpd)
+        with pytest.warns(UserWarning, match="Pareto"):  # at eight schools LOO is known to be hard
+            assert np.isfinite(az.loo(tree).elpd)
 
 
 def test_provenance(fitted):

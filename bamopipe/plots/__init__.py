@@ -1,10 +1,11 @@
 """Pictures of a posterior: one plot a file, each with ``plot(tree) -> Figure``.
 
 This module names them and imports none, so that a workflow can list its figures without
-matplotlib. To add a figure, write its file and add its name here.
+matplotlib. To add a figure, write its file and add its name here. To draw one in a notebook::
 
->>> from bamopipe.plots import marginals  # doctest: +SKIP
->>> marginals.plot(tree)  # doctest: +SKIP
+    from bamopipe.plots import marginals
+
+    marginals.plot(tree)
 """
 
 FIGURES: tuple[str, ...] = ("marginals", "prior_posterior", "pairs", "chains", "tempering")
