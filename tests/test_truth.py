@@ -9,7 +9,7 @@ import blackjax
 import jax
 import numpy as np
 import pytest
-from conftest import make_eight_schools, make_gibbs
+from conftest import make_eight_schools, make_gaussian_mean, make_gibbs
 
 import exact
 from bamopipe.inference import SMCInference
@@ -75,6 +75,24 @@ def test_eight_schools_at_full_size(make_kernel):
     print({name: round(z, 1) for name, z in found.items()}, result.log_evidence)
     assert faults(result) == []
     assert result.log_evidence_se < 0.02
+
+
+@pytest.mark.slow
+def test_gaussian_mean_at_full_size():
+    """100 observations of N(mu, 3), mu ~ N(0, 2), by a random walk with step 0.5."""
+    y = np.random.default_rng(5678).normal(5.0, 3.0, 100)
+    log_evidence, mean, sd = exact.gaussian_mean(y, prior_sd=2.0, sd=3.0)
+    model = make_gaussian_mean(y, prior_sd=2.0, sd=3.0)
+    kernel = mcmc_sampler(model, blackjax.normal_random_walk, dict(sigma=0.5))
+    engine = SMCInference(
+        model, kernel, num_particles=10_000, num_mutations=100, num_chains=NUM_CHAINS
+    )
+    result = engine.run(jax.random.key(KEY))
+    assert abs(result.log_evidence - log_evidence) < 4 * result.log_evidence_se
+    assert result.log_evidence_se < 0.02
+    draws = result["final_state"].particles["mu"]
+    for estimates, value in ((draws.mean(1), mean), (draws.std(1), sd)):
+        assert abs(estimates.mean() - value) < 4 * estimates.std(ddof=1) / NUM_CHAINS**0.5
 
 
 # A fifth of the particles and mutations finds the defects below; without one it passes.
