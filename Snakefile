@@ -51,17 +51,20 @@ localrules:
     html,
 
 
-rule all:
-    default_target: True
-    input:
-        f"{HOME}/report.html",
-
-
 rule content:
     input:
         expand(f"{RUN}/summary.html", run=PLAN.by_name),
         expand(f"{RUN}/figures/{{figure}}.png", run=PLAN.by_name, figure=FIGURES),
         expand(f"{HOME}/{{page}}.html", page=PLAN.pages),
+
+
+rule all:
+    default_target: True
+    input:
+        # Not the report alone: one that was made although something failed is there already.
+        rules.content.input,
+        [block for run in PLAN.by_name.values() for block in PLAN.blocks(run)],
+        report=f"{HOME}/report.html",
 
 
 rule index:
@@ -191,12 +194,12 @@ rule html:
 
 # A partial report is made by a Snakemake of its own, whose end is not the end.
 onsuccess:
-    if not PLAN.without:
-        shell("bamopipe status {HOME}")
+    if not PLAN.partial:
+        shell("bamopipe status {HOME} || :")
 
 
 onerror:
-    if not PLAN.without:
+    if not PLAN.partial:
         REPORT = f"--request {shlex.quote(PLAN.request)} --out {HOME}/report.html"
         shell("bamopipe report {REPORT} --partial || :")
         shell("bamopipe status {HOME} || :")

@@ -70,6 +70,13 @@ class Model:
     coords
         Labels along named dimensions, dimension -> sequence of labels.
 
+    Attributes
+    ----------
+    nodes
+        Name -> node, as they were added.
+    compiled
+        Precision -> `bamopipe.target.Target`, once there is one; then no node can be added.
+
     Examples
     --------
     Eight schools (Rubin 1981):
@@ -102,7 +109,7 @@ class Model:
         self.name = name
         self.coords = {dim: np.asarray(labels) for dim, labels in (coords or {}).items()}
         self.nodes: dict[str, Node] = {}
-        self._compiled = False
+        self.compiled: dict[str, Any] = {}
 
     def add_node(
         self,
@@ -142,7 +149,7 @@ class Model:
             The name is taken or no identifier, the parents do not fit, or the observations
             contain NaN.
         """
-        if self._compiled:
+        if self.compiled:
             raise UserError(
                 f"node {name!r} cannot be added to model {self.name!r}: the model was already "
                 "compiled by an engine; add all nodes first"
@@ -234,10 +241,6 @@ class Model:
         for name in self.nodes:
             visit(name)
         return tuple(done)
-
-    def freeze(self) -> None:
-        """Refuse further nodes: what was compiled would not know of them."""
-        self._compiled = True
 
     def _check_name(self, name: str, what: str = "") -> None:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):

@@ -58,6 +58,8 @@ def parse_seeds(text: str) -> list[int]:
             raise UserError(f"--seeds must look like 3, 0-3 or 0,1,5; got {text!r}")
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
         seeds.extend(range(first, last + 1))
+        if last < first or len(set(seeds)) < len(seeds):
+            raise UserError(f"--seeds must rise, each once, as in 0-3 or 0,1,5; got {text!r}")
     return seeds
 
 

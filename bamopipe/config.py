@@ -31,7 +31,7 @@ def _scale(value: Any, key: str) -> Any:
             raise UserError(f"{key} must be a square matrix, got rows of other lengths")
         return [[read(float, v, key) for v in row] for row in value]
     if isinstance(value, list) and value:
-        return [_scale(v, key) for v in value]
+        return [Range(0, open=True)(read(float, v, key), key) for v in value]
     return Range(0, open=True)(read(float, value, key), key)
 
 

@@ -15,6 +15,7 @@ R_HAT_BELOW = 1.01
 ESS_ABOVE = 400
 LOG_EVIDENCE_SE_BELOW = 0.1
 CHAINS_AT_LEAST = 8
+STUCK_BELOW = 0.001
 ACCEPTANCE_WITHIN = (0.05, 0.9)
 
 
@@ -318,7 +319,9 @@ def _acceptance(smc: xr.Dataset) -> list[Check]:
         ok = low <= value <= high
         advice = "" if ok else f"; take {'shorter' if value < low else 'longer'} steps"
         message = f"{value:.1%} of the last proposals for {update} were accepted{advice}."
-        found.append(Check(f"acceptance_{update}", value, ACCEPTANCE_WITHIN, ok, False, message))
+        # What hardly ever moves has not been sampled, whatever the chains agree on.
+        stuck = value < STUCK_BELOW
+        found.append(Check(f"acceptance_{update}", value, ACCEPTANCE_WITHIN, ok, stuck, message))
     return found
 
 

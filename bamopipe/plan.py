@@ -85,6 +85,8 @@ class Plan:
         Its name.
     overrides : tuple of str
         What was asked for beyond the experiment's own file.
+    partial : bool
+        Whether this is about what can be reported on although something failed.
     without : tuple of str
         Folders of runs to leave out, because they failed; ``evidence`` leaves out the comparison.
     seeds : tuple of int
@@ -97,6 +99,7 @@ class Plan:
 
     experiment: str
     overrides: tuple[str, ...]
+    partial: bool
     without: tuple[str, ...]
     seeds: tuple[int, ...]
     seeds_per_block: int
@@ -151,8 +154,8 @@ def load(request: dict[str, Any]) -> Plan:
     Parameters
     ----------
     request : dict
-        Snakemake's config: ``experiment`` (a name), ``overrides`` (a list of text) and
-        ``without`` (runs to leave out).
+        Snakemake's config: ``experiment`` (a name), ``overrides`` (a list of text), and for the
+        report on what failed ``partial`` (true) and ``without`` (runs to leave out).
 
     Returns
     -------
@@ -164,7 +167,7 @@ def load(request: dict[str, Any]) -> Plan:
     UserError
         For anything in the request, in ``conf/`` or among the data files that a person can mend.
     """
-    known = ("experiment", "overrides", "without")
+    known = ("experiment", "overrides", "without", "partial")
     for key in request:
         if key not in known:
             raise UserError(f"unknown --config key {key!r}{nearest(str(key), known)}")
@@ -188,6 +191,7 @@ def load(request: dict[str, Any]) -> Plan:
     return Plan(
         experiment=experiment,
         overrides=tuple(overrides),
+        partial=bool(request.get("partial")),
         without=tuple(_texts(request, "without")),
         seeds=tuple(sorted(whole["seeds"])),
         seeds_per_block=whole["seeds_per_block"],

@@ -108,8 +108,11 @@ def write(tree: xr.DataTree, path: str | os.PathLike) -> None:
 
 def read(path: str | os.PathLike) -> xr.DataTree:
     """Read a netCDF file into memory, and close it."""
-    with xr.open_datatree(path, engine="netcdf4") as tree:
-        return tree.load()
+    try:
+        with xr.open_datatree(path, engine="netcdf4") as tree:
+            return tree.load()
+    except OSError as error:
+        raise UserError(f"the posterior {path} cannot be read: {error}") from None
 
 
 def _dataset(
@@ -123,6 +126,8 @@ def _dataset(
         own = dims.get(name)
         if own is None:
             own = [f"{name}_dim_{i}" for i in range(array.ndim - len(leading))]
+        # A likelihood has no event dimensions, which come last.
+        own = own[: array.ndim - len(leading)]
         variables[name] = ((*leading, *own), array)
     dataset = xr.Dataset(variables)
     return dataset.assign_coords(

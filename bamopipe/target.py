@@ -19,6 +19,7 @@ from bamopipe.errors import UserError
 
 Position = dict[str, Array]
 PRECISIONS = ("float64", "float32")
+RESERVED_DIMS = ("chain", "draw", "sample", "seed", "stage", "update")
 
 
 def precision_context(precision: str):
@@ -58,6 +59,7 @@ class Program:
     latent: tuple[str, ...]
     observed: tuple[str, ...]
     shapes: dict[str, tuple[int, ...]]
+    discrete: frozenset[str]
     inputs: dict[str, tuple[str, ...]]
     log_prob: dict[str, Lifted]
     sample: dict[str, Lifted]
@@ -77,7 +79,7 @@ class Target:
         Observed values and constants, by the name of their node.
     closures
         Arrays that the model's own functions close over. They are arguments of every compiled
-        program rather than constants within it, so that data of one shape share a program.
+        program rather than constants within it.
     program
         The structure: which variables, which factors.
     """
@@ -194,7 +196,7 @@ def compile_target(model: Model, precision: str = "float64") -> Target:
     Parameters
     ----------
     model
-        The graph. It takes no more nodes afterwards.
+        The graph. It takes no more nodes afterwards, and keeps what is compiled.
     precision
         "float64" or "float32", for data, parameters and latent variables alike.
 
@@ -219,8 +221,9 @@ def compile_target(model: Model, precision: str = "float64") -> Target:
     ...     print(f"{target.log_likelihood({'mu': 1.0}):.4f}")
     -2.3379
     """
+    if precision in model.compiled:
+        return model.compiled[precision]
     order = model.order()
-    model.freeze()
     with precision_context(precision):
         dtype = jnp.dtype(precision)
         example: dict[str, Any] = {}
@@ -249,7 +252,8 @@ def compile_target(model: Model, precision: str = "float64") -> Target:
     latent = tuple(n for n in order if model.nodes[n].is_latent)
     if not latent:
         raise UserError(f"model {model.name!r} has no latent variable: there is nothing to infer")
-    return Target(
+    _check_dims(model, {n: tuple(jnp.shape(example[n])) for n in order})
+    model.compiled[precision] = Target(
         data=data,
         closures=closures,
         program=Program(
@@ -258,11 +262,39 @@ def compile_target(model: Model, precision: str = "float64") -> Target:
             latent=latent,
             observed=tuple(n for n in order if model.nodes[n].is_observed),
             shapes={n: tuple(jnp.shape(example[n])) for n in order},
+            discrete=frozenset(
+                n for n in latent if not jnp.issubdtype(example[n].dtype, jnp.floating)
+            ),
             inputs=inputs,
             log_prob=log_prob,
             sample=sample,
         ),
     )
+    return model.compiled[precision]
+
+
+def _check_dims(model: Model, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raise UserError unless named dimensions fit the values, their labels and one another."""
+    sizes = {dim: len(labels) for dim, labels in model.coords.items()}
+    for name, node in model.nodes.items():
+        if node.dims is None:
+            continue
+        if len(node.dims) != len(shapes[name]) or len(set(node.dims)) < len(node.dims):
+            raise UserError(
+                f"node {name!r} has dims {node.dims} but shape {shapes[name]}; give each dimension "
+                "a name of its own"
+            )
+        for dim, size in zip(node.dims, shapes[name], strict=True):
+            if dim in model.nodes or dim in RESERVED_DIMS:
+                raise UserError(
+                    f"dim {dim!r} of node {name!r} is also the name of a node or a dimension of "
+                    "all results; choose another name"
+                )
+            if sizes.setdefault(dim, size) != size:
+                raise UserError(
+                    f"dim {dim!r} of node {name!r} has size {size}, but its labels or other nodes "
+                    f"have {sizes[dim]}"
+                )
 
 
 def _distribution(node: Node, values: dict[str, Array], dtype):

@@ -25,11 +25,14 @@ def home(failed):
     return failed[0] / "results" / "eight_schools"
 
 
+def categories_of(report):
+    """What a report lists: category -> subcategory -> files."""
+    return json.loads(re.search(r"var categories = (\{.*?\});?\n", report.read_text()).group(1))
+
+
 @pytest.fixture(scope="module")
 def categories(home):
-    """What the report lists: category -> subcategory -> files."""
-    html = (home / "report.html").read_text()
-    return json.loads(re.search(r"var categories = (\{.*?\});?\n", html).group(1))
+    return categories_of(home / "report.html")
 
 
 def test_the_exit_status_tells_of_the_failure(failed):
@@ -65,3 +68,30 @@ def test_the_next_run_mends_it(failed, home):
     assert "FAILED" not in run.stdout
     assert "Failed" not in (home / "report.html").read_text()
     assert not (home / "failures.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["fit", "diagnose", "plot", "compare"])
+def test_a_stage_that_always_fails_ends_and_is_mended(stage, tmp_path):
+    """Every job of the stage fails: the report says so, and the next run makes what is missing."""
+    folder = project.make(tmp_path)
+    run = project.snakemake(folder, "--cores", "2", FAIL=f"bamopipe {stage}")
+    assert run.returncode == 1
+    report = folder / "results" / "eight_schools" / "report.html"
+    assert "⚠ Failed" in categories_of(report)
+    again = project.snakemake(folder, "--cores", "2")
+    assert again.returncode == 0, again.stderr
+    assert set(categories_of(report)) == {"Evidence", "Runs"}
+    assert project.snakemake(folder, "--cores", "2", "-n").stdout.count("rule") == 0
+
+
+def test_numbers_from_old_data_are_not_taken_for_new(tmp_path):
+    """After an edit of the data, fits that fail are all still to be made."""
+    folder = project.make(tmp_path)
+    assert project.snakemake(folder, "--cores", "2").returncode == 0
+    project.edit(folder / "data" / "eight_schools.csv", "Choate,28", "Choate,29")
+    project.snakemake(folder, "--cores", "2", FAIL="bamopipe fit")
+    (folder / "calls.txt").unlink()
+    assert project.snakemake(folder, "--cores", "2").returncode == 0
+    calls = (folder / "calls.txt").read_text().splitlines()
+    assert sum(call.startswith("fit ") for call in calls) == 2

@@ -30,7 +30,7 @@ EDITS = [
     ("a seed added", EXPERIMENT, "seeds: [0, 1]", "seeds: [0, 1, 2]", {"index": 1, **FITTED}),
     ("block size", "conf/config.yaml", "seeds_per_block: 4", "seeds_per_block: 1", {}),
     ("profile", "profiles/default/config.yaml", "fit: 2", "fit: 1", {}),
-    ("a data file's content", DATA, "A,28,15", "A,29,15", FITTED),
+    ("a data file's content", DATA, "Choate,28,15", "Choate,29,15", FITTED),
     ("a data file's timestamp", DATA, touch, None, {}),
     ("the model's source", SOURCE, "partially pooled (", "partly pooled (", FITTED),
     ("the source's timestamp", SOURCE, touch, None, {}),

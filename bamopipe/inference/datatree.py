@@ -98,7 +98,7 @@ def _stages(engine: SMCInference, result: Result) -> xr.Dataset:
     """One row a temperature; chains that needed fewer end in NaN."""
     updates = [block.name for block in engine.mcmc_kernel.blocks]
     num_stages = [len(stages) for stages in result.stages]
-    num_chains, longest = len(num_stages), max(num_stages)
+    num_chains, longest = len(num_stages), max(1, *num_stages)
     rows = {
         name: np.full((num_chains, longest), np.nan)
         for name in ("temperature", "ess", "log_evidence_increment")

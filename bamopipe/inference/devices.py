@@ -1,5 +1,6 @@
 """Dealing blocks of particles over the cores and devices of this machine."""
 
+import contextlib
 import os
 import queue
 from collections.abc import Callable, Iterable
@@ -34,7 +35,7 @@ class Dealer:
         self._placed = [(device, jax.device_put(constants, device)) for device in devices]
         self._precision = precision
         # A CPU device runs as many programs at once as threads call it; a GPU runs one.
-        cores = int(os.environ.get(NUM_THREADS, 0)) or len(os.sched_getaffinity(0))
+        cores = int(os.environ.get(NUM_THREADS, 0)) or _usable_cores()
         self._num_workers = max(len(devices), cores if devices[0].platform == "cpu" else 1)
 
     def map(self, program: Callable, items: Iterable[tuple]) -> list:
@@ -62,11 +63,19 @@ class Dealer:
                 for done in workers:
                     done.result()
             finally:  # after an error or an interrupt, the workers find nothing more to do
-                while not waiting.empty():
-                    waiting.get_nowait()
+                with contextlib.suppress(queue.Empty):
+                    while True:
+                        waiting.get_nowait()
         return results
 
     def warm(self, program: Callable, item: tuple) -> None:
         """Compile a program for every device, by a call that does no work."""
         for device, constants in self._placed:
             jax.block_until_ready(program(*constants, *jax.device_put(item, device)))
+
+
+def _usable_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no such call
+        return os.cpu_count() or 1

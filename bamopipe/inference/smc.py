@@ -5,7 +5,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,9 @@ from bamopipe.target import Target, compile_target, precision_context
 
 PARTICLES_PER_BLOCK = 1000
 PRIOR_DRAWS_KEPT = 1000
+# Under this fraction the particles say nothing about the posterior. Only the first temperature can
+# fall there, where the likelihood is zero at most draws from the prior.
+LEAST_ESS = 0.005
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class SMCInference:
                 "0.5"
             )
 
-    @cached_property
+    @property
     def target(self) -> Target:
         """The compiled model."""
         return compile_target(self.model, self.precision)
@@ -130,9 +133,10 @@ class SMCInference:
         UserError
             The kernel does not fit the model, or no prior draw makes the observations possible.
         """
+        start = time.perf_counter()
         with precision_context(self.precision):
             self.mcmc_kernel.check(self.target)
-            return _Run(self, _as_typed_key(key)).result()
+            return _Run(self, _as_typed_key(key)).result(start)
 
 
 class _Run:
@@ -157,9 +161,9 @@ class _Run:
         self.status: list[str | None] = [None] * engine.num_chains
         self.timings = {"compile": 0.0, "sample": 0.0}
 
-    def result(self) -> Result:
+    def result(self, start: float) -> Result:
+        """Run; `start` is when the clock of compilation began."""
         with ProgressReport(f"SMC of {self.engine.model.name}") as progress:
-            start = time.perf_counter()
             self._compile()
             compiled = time.perf_counter()
             self._start()
@@ -191,6 +195,11 @@ class _Run:
             broken = [n for n, f in state.log_factors.items() if np.isnan(f).any()]
             if broken:
                 self.status[chain] = _nan_sentence(broken, "at a draw from the prior")
+            elif any(np.all(state.log_factors[n] == -np.inf) for n in self.engine.target.observed):
+                self.status[chain] = (
+                    "the observations are impossible at every draw from the prior of this chain; "
+                    "use more particles, or another prior"
+                )
         _check_possible(self.engine.target, self.chains)
 
     def _draw(self, chain_key, block: int) -> State:
@@ -264,6 +273,12 @@ class _Run:
         temperature = f"temperature {self.temperatures[chain]:.3g}"
         if broken:
             self.status[chain] = _nan_sentence(broken, f"at {temperature}")
+        elif reweighting.ess < LEAST_ESS * self.engine.num_particles:
+            self.status[chain] = (
+                f"too few particles are possible: at {temperature} their effective sample size was "
+                f"{reweighting.ess:.3g} of {self.engine.num_particles}; use more particles, or "
+                "another prior"
+            )
         elif self.temperatures[chain] == 1:
             self.status[chain] = OK
         elif len(self.stages[chain]) >= self.engine.max_temperatures:

@@ -100,6 +100,8 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
             f"the step function {factory!r} is not callable; expected a BlackJAX algorithm such as "
             "blackjax.nuts"
         )
+    if isinstance(factory, blackjax.GenerateSamplingAPI):
+        factory = factory.differentiable  # the function behind it, which can be hashed
     static = {k: v for k, v in settings.items() if isinstance(v, bool | int | str) or callable(v)}
     traced = {k: v for k, v in settings.items() if k not in static}
     return BlackJAXUpdate(factory, tuple(sorted(static.items()))), traced

@@ -40,6 +40,12 @@ class RandomWalk:
         check_names(f"{where} parameter", parameters, ("sigma",))
         if "sigma" not in parameters:
             raise UserError(f"{where} parameter 'sigma' is missing; give the scale of its step")
+        for name in block.variables:
+            if name in target.program.discrete:
+                raise UserError(
+                    f"{where} variable {name!r} takes whole numbers only, which a Gaussian step "
+                    "never proposes; marginalise it, or give it a kernel for discrete variables"
+                )
         shapes = {name: target.program.shapes[name] for name in block.variables}
         sigma = parameters["sigma"]
         if isinstance(sigma, Mapping):

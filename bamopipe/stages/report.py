@@ -14,6 +14,8 @@ from bamopipe.files import atomic_write
 from bamopipe.plots import FIGURES
 
 STYLE = "report/style.css"
+# The rules that make, from finished fits, what a report shows.
+CONTENT = ("content", "index", "diagnose", "plot", "compare", "failures")
 
 
 def main(request: dict[str, Any], out: Path, partial: bool) -> None:
@@ -29,7 +31,7 @@ def main(request: dict[str, Any], out: Path, partial: bool) -> None:
         Leave out what failed, and say so first.
     """
     if partial:
-        request = {**request, "without": _missing(plan.load(request))}
+        request = {**request, "partial": True, "without": _missing(plan.load(request))}
         _snakemake(request)
         # The runs that are there may still fail to be compared.
         request["without"] = _missing(plan.load(request), evidence=True)
@@ -63,6 +65,8 @@ def _snakemake(request: dict[str, Any], *flags: str) -> subprocess.CompletedProc
         config.write_text(yaml.safe_dump(request))
         # The Snakemake that called this holds the lock of the working directory.
         words = ["content", "--nolock", "--cores", "all", "--configfile", str(config), *flags]
+        if request.get("partial"):  # a report fits nothing
+            words += ["--allowed-rules", *CONTENT]
         return subprocess.run(
             [sys.executable, "-m", "snakemake", *words], capture_output=True, text=True, check=False
         )
