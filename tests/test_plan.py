@@ -227,3 +227,9 @@ def test_seeds_are_read_as_commands_take_them():
 def test_nearest_finds_the_last_part_of_a_path():
     assert "'eight_schools/gibbs'" in nearest("gibs", ["eight_schools/gibbs", "random_walk"])
     assert nearest("x", []) == "; nothing is known here"
+
+
+@pytest.mark.parametrize("text", ["0,0", "3-1", "0-3,2"])
+def test_a_seed_counts_once(text):
+    with pytest.raises(UserError, match="each once"):
+        parse_seeds(text)

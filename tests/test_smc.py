@@ -22,7 +22,7 @@ from bamopipe.inference import SMCInference, smc
 from bamopipe.inference.tempering import reweigh_and_resample
 from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 from bamopipe.samplers.base import State
-from bamopipe.target import compile_target, precision_context
+from bamopipe.target import precision_context
 
 random_walk = blackjax.normal_random_walk
 Y = np.array([1.5, -0.5, 2.0, 3.5, 0.1, 4.0])
@@ -186,10 +186,8 @@ def test_other_settings_compile_nothing():
     def run(sigma, **settings):
         kernel = mcmc_sampler(model, random_walk, dict(sigma=sigma))
         engine = SMCInference(model, kernel, num_particles=100, **settings)
-        engine.__dict__["target"] = target
         engine.run(jax.random.key(0))
 
-    target = compile_target(model)
     run(1.0, num_mutations=2)
     sizes = smc._move._cache_size(), smc._reweigh._cache_size()
     run(0.5, num_mutations=3, target_ess=0.7)
@@ -318,3 +316,45 @@ def test_eight_schools_gibbs_kernel_fits_the_engine():
         model, make_gibbs(model), num_particles=200, num_mutations=5, num_chains=2
     ).run(jax.random.key(0))
     assert result["final_state"].particles["theta"][:, :, 3].shape == (2, 200)
+
+
+def test_a_chain_with_few_possible_particles_says_so():
+    """Data at 4.99 under U(0, theta), theta ~ U(0, 5): one draw in 500 makes it possible."""
+    tfd = tfp.distributions
+    model = Model()
+    theta = model.add_node("theta", distribution=tfd.Uniform(0.0, 5.0))
+    model.add_node(
+        "y",
+        distribution=tfd.Uniform,
+        parents=dict(high=theta),
+        link_fn=lambda high: dict(low=0.0, high=high),
+        observations=4.99,
+    )
+    result = make_engine(model, num_chains=4).run(jax.random.key(2))
+    assert not result.converged
+    for status in result.status:
+        assert "too few particles are possible" in status or "impossible at every draw" in status
+    assert np.isnan(result.log_evidence)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        (blackjax.nuts, dict(step_size=1.0, inverse_mass_matrix=np.ones(1))),
+        (
+            blackjax.hmc,
+            dict(step_size=0.5, inverse_mass_matrix=np.ones(1), num_integration_steps=4),
+        ),
+        (blackjax.mala, dict(step_size=0.5)),
+    ],
+    ids=["nuts", "hmc", "mala"],
+)
+def test_blackjax_algorithms_within_smc(algorithm, settings):
+    log_evidence, mean, _ = exact.gaussian_mean(Y, prior_sd=2.0, sd=3.0)
+    model = make_gaussian_mean(Y)
+    kernel = mcmc_sampler(model, algorithm, settings)
+    engine = SMCInference(model, kernel, num_particles=500, num_mutations=5, num_chains=16)
+    result = engine.run(jax.random.key(6))
+    assert abs(result.log_evidence - log_evidence) < 4 * result.log_evidence_se
+    means = result["final_state"].particles["mu"].mean(1)
+    assert abs(means.mean() - mean) < 4 * means.std(ddof=1) / 16**0.5

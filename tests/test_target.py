@@ -1,5 +1,6 @@
 """The model as inference sees it: factors, blankets, tempering, data that are arguments."""
 
+import blackjax
 import distrax as dx
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from tensorflow_probability.substrates import jax as tfp
 import exact
 from bamopipe.base import Model
 from bamopipe.errors import UserError
+from bamopipe.samplers import mcmc_sampler
 from bamopipe.target import compile_target, precision_context, tempered
 
 tfd = tfp.distributions
@@ -199,3 +201,27 @@ def test_a_model_without_latent_variables_is_refused():
     model.add_node("y", distribution=dx.Normal(0.0, 1.0), observations=1.0)
     with pytest.raises(UserError, match="nothing to infer"):
         compile_target(model)
+
+
+@pytest.mark.parametrize(
+    ("coords", "dims", "message"),
+    [
+        ({}, ("theta",), "also the name of a node"),
+        ({}, ("chain",), "a dimension of all results"),
+        ({}, ("a", "b"), r"has dims \('a', 'b'\) but shape \(3,\)"),
+        ({"school": list("AB")}, ("school",), "has size 3"),
+    ],
+)
+def test_dims_have_to_fit(coords, dims, message):
+    model = Model(coords=coords)
+    model.add_node("theta", distribution=dx.Normal(0.0, 1.0), shape=3, dims=dims)
+    with pytest.raises(UserError, match=message):
+        compile_target(model)
+
+
+def test_a_random_walk_refuses_whole_numbers():
+    model = Model()
+    model.add_node("k", distribution=tfd.Bernoulli(probs=0.3))
+    kernel = mcmc_sampler(model, blackjax.normal_random_walk, dict(sigma=1.0))
+    with pytest.raises(UserError, match="'k' takes whole numbers only"):
+        kernel.check(compile_target(model))
