@@ -440,8 +440,8 @@ def _nan_sentence(factors: Sequence[str], where: str) -> str:
     nodes = ", ".join(repr(name) for name in factors)
     return (
         f"the log density of node {nodes} is not a number {where}, inside the support; "
-        "look for a division by zero, or the logarithm or root of a negative number, in its "
-        "parents or link_fn"
+        "look for a scale that can be negative, a division by zero, or the logarithm or root of a "
+        "negative number, in its parents or link_fn"
     )
 
 

@@ -99,6 +99,7 @@ def build_engine(frozen: Mapping[str, Any]):
 
 def build_model(frozen: Mapping[str, Any]):
     """Call the model function of a frozen config, which has been checked, with data and priors."""
+    from bamopipe.base import Model
     from bamopipe.distributions import from_text
 
     settings = dict(frozen["model"])
@@ -113,7 +114,7 @@ def build_model(frozen: Mapping[str, Any]):
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return getattr(importlib.import_module(module), function)(data, **settings)
+        model = getattr(importlib.import_module(module), function)(data, **settings)
     except UserError:
         raise
     except Exception as error:  # whatever the person's own code raises is theirs to read, briefly
@@ -123,6 +124,9 @@ def build_model(frozen: Mapping[str, Any]):
             f"the model {path} failed with {type(error).__name__}: {error} "
             f"({os.path.relpath(place.filename)}, line {place.lineno})"
         ) from error
+    if not isinstance(model, Model):
+        raise UserError(f"{path} returned {model!r}; expected the Model that it makes")
+    return model
 
 
 def load_data(name: str, path: Path):
