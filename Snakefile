@@ -148,8 +148,10 @@ rule compare:
     input:
         index=rules.index.output[0],
         posteriors=expand(rules.diagnose.output.posterior, run=PLAN.by_name),
+        summaries=expand(rules.diagnose.output.summary, run=PLAN.by_name),
     output:
         table=report(f"{HOME}/evidence.csv", **about_all("table (CSV)")),
+        summary=report(f"{HOME}/summary.csv", **about_all("all summaries (CSV)")),
         page=report(f"{HOME}/overview.html", **about_all("all runs")),
         figures=[
             report(f"{HOME}/{f}.png", **about_all(f"{f} (figure)"))

@@ -1,63 +1,22 @@
 """The graph that a person writes: random variables, data, and who depends on whom."""
 
+import dataclasses
 import keyword
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 
 from bamopipe.distributions import adapter
 from bamopipe.errors import UserError, nearest
+from bamopipe.graph import Graph, describe
+from bamopipe.node import Node, Outline, check_call, family, find_impossible, outline
 
+__all__ = ["Model", "Node"]
 
-@dataclass(frozen=True, eq=False)
-class Node:
-    """One variable or constant of a model; made by `Model.add_node`.
-
-    Attributes
-    ----------
-    name
-        How positions, results and plots call it.
-    distribution
-        A distribution, a class or a function that makes one; None for a constant.
-    parents
-        Which node gives each argument of `distribution` (or of `link_fn`).
-    link_fn
-        Maps the parents' values to the arguments of `distribution`.
-    shape
-        The sample shape: leading dimensions on top of the distribution's own.
-    dims
-        Names of the dimensions of the value, for results and plots.
-    value
-        The observations, or the constant; None for a latent variable.
-    options
-        Arguments of `distribution` that are not numbers, such as ``validate_args=True``.
-    """
-
-    name: str
-    distribution: Any = None
-    parents: Mapping[str, str] = field(default_factory=dict)
-    link_fn: Callable | None = None
-    shape: tuple[int, ...] = ()
-    dims: tuple[str, ...] | None = None
-    value: np.ndarray | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether this is data that nothing generates."""
-        return self.distribution is None
-
-    @property
-    def is_observed(self) -> bool:
-        """Whether this is a random variable whose value was seen."""
-        return self.distribution is not None and self.value is not None
-
-    @property
-    def is_latent(self) -> bool:
-        """Whether this is a random variable to infer."""
-        return self.distribution is not None and self.value is None
+# Dimensions that all results have.
+RESERVED_DIMS = ("chain", "draw", "sample", "seed", "stage", "update")
 
 
 class Model:
@@ -74,6 +33,8 @@ class Model:
     ----------
     nodes
         Name -> node, as they were added.
+    outlines
+        Name -> shape of the value, for nodes whose parents are all there.
     compiled
         Precision -> `bamopipe.target.Target`, once there is one; then no node can be added.
 
@@ -109,7 +70,9 @@ class Model:
         self.name = name
         self.coords = {dim: np.asarray(labels) for dim, labels in (coords or {}).items()}
         self.nodes: dict[str, Node] = {}
+        self.outlines: dict[str, Outline] = {}
         self.compiled: dict[str, Any] = {}
+        self._sizes: dict[str, int] = {}  # of named dimensions
 
     def add_node(
         self,
@@ -118,10 +81,16 @@ class Model:
         observations=None,
         parents: Mapping[str, Any] | None = None,
         link_fn: Callable | None = None,
-        shape: int | Sequence[int] = (),
+        shape: int | Sequence[int | EllipsisType] = (),
         dims: str | Sequence[str] | None = None,
+        bijector=None,
+        missing: str = "drop",
     ) -> Node:
-        """Add a random variable and return its node.
+        """Add a variable and return its node.
+
+        With a distribution it is random: latent, or observed if there are observations. With
+        observations alone it is a constant. With a `link_fn` alone it is deterministic: computed
+        from its parents, and kept in the posterior.
 
         Parameters
         ----------
@@ -129,25 +98,58 @@ class Model:
             A Python identifier, unique in the model.
         distribution
             A distrax or TFP distribution (then it has no parents), a class of either, or a
-            function that returns a distribution. Without one, `observations` is a constant.
+            function that returns a distribution.
         observations
-            The observed values, without NaN. Without them the variable is latent.
+            The observed values. NaN and masked entries are missing; see `missing`.
         parents
             Argument name -> what it depends on: a node, the name of a node, or a number or array,
-            which becomes a constant named ``{argument}_{name}``.
+            which becomes a constant named ``{argument}_{name}``. Functions, True, False and None
+            are handed to the distribution as they are.
         link_fn
             Called with the parents' values by name; returns the dict of arguments of
-            `distribution`.
+            `distribution`, or, without a distribution, the value.
         shape
-            The sample shape, put before the distribution's own batch and event dimensions.
+            The sample shape, put before the distribution's own batch and event dimensions. Where
+            it could be taken to include the batch, as in ``shape=4`` with a vector of four means
+            among the parents, ``shape=(4, ...)`` says that it comes on top.
         dims
             A name for each dimension of the value; one name alone will do for one dimension.
+        bijector
+            A TFP or distrax bijector: the variable is its output, and `distribution` that of its
+            input.
+        missing
+            ``"drop"`` leaves missing observations out of the likelihood. ``"impute"`` makes them a
+            latent variable ``{name}_missing``, a vector of the missing entries, and children of
+            this node see the completed values. Both give one posterior of everything else.
 
         Raises
         ------
         UserError
-            The name is taken or no identifier, the parents do not fit, or the observations
-            contain NaN.
+            The name is taken or no identifier; the parents do not fit the distribution, or the
+            shapes or dims one another; or an observation is outside the support. The model is then
+            as it was.
+
+        Examples
+        --------
+        A regression with a deterministic node, a constrained slope and a missing observation:
+
+        >>> import distrax as dx
+        >>> from tensorflow_probability.substrates.jax import bijectors as tfb
+        >>> from bamopipe.base import Model
+        >>> model = Model()
+        >>> slope = model.add_node("slope", distribution=dx.Normal(0.0, 1.0), bijector=tfb.Exp())
+        >>> line = model.add_node(
+        ...     "line", parents=dict(slope=slope, x=[1, 2, 3]), link_fn=lambda slope, x: x * slope
+        ... )
+        >>> y = model.add_node(
+        ...     "y",
+        ...     distribution=dx.Normal,
+        ...     parents=dict(loc=line, scale=1.0),
+        ...     observations=[1.2, float("nan"), 2.8],
+        ...     missing="impute",
+        ... )
+        >>> model.latent, model.deterministic
+        (('slope', 'y_missing'), ('line',))
         """
         if self.compiled:
             raise UserError(
@@ -156,15 +158,20 @@ class Model:
             )
         parents = dict(parents or {})
         self._check_name(name)
-        self._check_distribution(name, distribution, observations, parents, link_fn)
-        value = (
-            None if observations is None else _as_data(observations, f"observations of {name!r}")
-        )
+        _check_kind(name, distribution, observations, parents, link_fn, bijector)
+        if missing not in ("drop", "impute"):
+            raise UserError(f"node {name!r} has missing={missing!r}; expected 'drop' or 'impute'")
         dims = None if dims is None else (dims,) if isinstance(dims, str) else tuple(dims)
+        shape, on_top = _read_shape(name, shape)
+        value, mask = None, None
+        if observations is not None:
+            value, mask = _as_data(observations, f"observations of {name!r}")
+            if mask is not None and distribution is None:
+                raise _nan_error(mask, f"values of constant {name!r}")
 
         names: dict[str, str] = {}
         options: dict[str, Any] = {}
-        constants: list[Node] = []
+        added: dict[str, Node] = {}
         for argument, parent in parents.items():
             if isinstance(parent, Node):
                 if self.nodes.get(parent.name) is not parent:
@@ -174,39 +181,67 @@ class Model:
                     )
                 names[argument] = parent.name
             elif isinstance(parent, str):
-                names[argument] = parent  # may be added later; Model.order checks it
+                names[argument] = parent  # may be added later; `order` checks it
             elif parent is None or isinstance(parent, bool) or callable(parent):
                 options[argument] = parent
             else:
                 constant = f"{argument}_{name}"
                 self._check_name(constant, f" (the constant for parent {argument!r} of {name!r})")
-                constant_value = _as_data(parent, f"parent {argument!r} of {name!r}")
-                same = value is not None and constant_value.shape == value.shape
-                constants.append(Node(constant, value=constant_value, dims=dims if same else None))
+                number, nan = _as_data(parent, f"parent {argument!r} of {name!r}")
+                if nan is not None:
+                    raise _nan_error(nan, f"parent {argument!r} of {name!r}")
+                same = value is not None and number.shape == value.shape
+                added[constant] = Node(constant, value=number, dims=dims if same else None)
                 names[argument] = constant
-        self.nodes |= {added.name: added for added in constants}
+        if link_fn is not None:
+            if options and distribution is None:
+                raise UserError(
+                    f"parent {next(iter(options))!r} of node {name!r} is no number; use it in "
+                    "link_fn directly"
+                )
+            check_call(link_fn, tuple(names), f"the link_fn of node {name!r}", "argument")
         node = Node(
             name=name,
             distribution=distribution,
             parents=names,
             link_fn=link_fn,
-            shape=(shape,) if isinstance(shape, int) else tuple(shape),
+            shape=shape,
+            on_top=on_top,
             dims=dims,
             value=value,
             options=options,
+            bijector=bijector,
+            missing=mask,
+            imputes=mask is not None and missing == "impute",
         )
-        self.nodes[name] = node
+        if node.imputes:
+            self._check_name(f"{name}_missing", f" (the missing observations of {name!r})")
+        outlines = {n: outline(c, {}) for n, c in added.items()}
+        known = {**self.nodes, **added}
+        if all(p in self.outlines or p in outlines for p in names.values()):
+            node, outlines[name] = self._inspect(node, known, {**self.outlines, **outlines})
+        self.nodes |= {**added, name: node}
+        self.outlines |= outlines
         return node
 
     @property
     def latent(self) -> tuple[str, ...]:
-        """Names of the variables to infer, parents first."""
-        return tuple(name for name in self.order() if self.nodes[name].is_latent)
+        """Names of the variables to infer, parents first, with those of missing observations."""
+        return tuple(
+            f"{name}_missing" if self.nodes[name].imputes else name
+            for name in self.order()
+            if self.nodes[name].is_latent or self.nodes[name].imputes
+        )
 
     @property
     def observed(self) -> tuple[str, ...]:
         """Names of the observed variables, parents first."""
         return tuple(name for name in self.order() if self.nodes[name].is_observed)
+
+    @property
+    def deterministic(self) -> tuple[str, ...]:
+        """Names of the variables that follow from others, parents first."""
+        return tuple(name for name in self.order() if self.nodes[name].is_deterministic)
 
     def order(self) -> tuple[str, ...]:
         """Names of all nodes, parents first, otherwise as they were added.
@@ -216,76 +251,276 @@ class Model:
         UserError
             A parent does not exist, or the graph has a cycle.
         """
-        done: list[str] = []
-        path: list[str] = []
-
-        def visit(name: str) -> None:
-            if name in path:
-                cycle = " -> ".join([*path[path.index(name) :], name])
-                raise UserError(
-                    f"model {self.name!r} has a cycle: {cycle}; a variable cannot depend on itself"
-                )
-            if name in done:
-                return
-            path.append(name)
-            for argument, parent in self.nodes[name].parents.items():
-                if parent not in self.nodes:
-                    raise UserError(
-                        f"parent {argument!r} of node {name!r} is {parent!r}, which is not in "
-                        f"model {self.name!r}{nearest(parent, self.nodes)}"
-                    )
-                visit(parent)
-            path.pop()
-            done.append(name)
-
-        for name in self.nodes:
-            visit(name)
+        done: dict[str, None] = {}
+        for start in self.nodes:
+            path: dict[str, Iterator[tuple[str, str]]] = {}
+            self._enter(start, path, done)
+            while path:
+                name, parents = next(reversed(path.items()))
+                for argument, parent in parents:
+                    if parent not in self.nodes:
+                        raise UserError(
+                            f"parent {argument!r} of node {name!r} is {parent!r}, which is not in "
+                            f"model {self.name!r}{nearest(parent, self.nodes)}"
+                        )
+                    if parent not in done:
+                        self._enter(parent, path, done)
+                        break
+                else:
+                    del path[name]
+                    done[name] = None
         return tuple(done)
+
+    def _enter(self, name: str, path: dict, done: Mapping[str, None]) -> None:
+        if name in path:
+            names = list(path)
+            cycle = " -> ".join([*names[names.index(name) :], name])
+            raise UserError(
+                f"model {self.name!r} has a cycle: {cycle}; a variable cannot depend on itself"
+            )
+        if name not in done:
+            path[name] = iter(self.nodes[name].parents.items())
+
+    def finish(self) -> tuple[str, ...]:
+        """Check the nodes whose parents came after them; return `order()`."""
+        order = self.order()
+        for name in order:
+            if name not in self.outlines:
+                found = self._inspect(self.nodes[name], self.nodes, self.outlines)
+                self.nodes[name], self.outlines[name] = found
+        return order
+
+    def with_data(
+        self, data: Mapping[str, Any], coords: Mapping[str, Sequence] | None = None
+    ) -> "Model":
+        """Return a copy with other constants or observations, of other lengths if need be.
+
+        Observed nodes that are not among `data` and whose shape changes with it count as not
+        observed at all: such a copy serves to predict them.
+
+        Parameters
+        ----------
+        data
+            Name of a constant or observed node -> its new value.
+        coords
+            Labels for named dimensions whose size changes.
+
+        Examples
+        --------
+        >>> import distrax as dx
+        >>> from bamopipe.base import Model
+        >>> model = Model()
+        >>> b = model.add_node("b", distribution=dx.Normal(0.0, 1.0))
+        >>> x = model.add_node("x", observations=[1.0, 2.0])
+        >>> y = model.add_node(
+        ...     "y",
+        ...     distribution=dx.Normal,
+        ...     parents=dict(b=b, x=x),
+        ...     link_fn=lambda b, x: dict(loc=b * x, scale=1.0),
+        ...     observations=[0.9, 2.2],
+        ... )
+        >>> model.with_data({"x": [3.0, 4.0, 5.0]}).outlines["y"].shape
+        (3,)
+        """
+        order = self.finish()
+        replaceable = [n for n, node in self.nodes.items() if node.value is not None]
+        for name in data:
+            if name not in replaceable:
+                raise UserError(
+                    f"model {self.name!r} has no data {name!r}{nearest(name, replaceable)}; its "
+                    f"data are {', '.join(replaceable)}"
+                )
+        copy = Model(self.name)
+        for name in order:
+            node = self.nodes[name]
+            if name in data:
+                value, mask = _as_data(data[name], f"new data of {name!r}")
+                if mask is not None and not node.is_observed:
+                    raise _nan_error(mask, f"new data of {name!r}")
+                node = dataclasses.replace(node, value=value, missing=mask)
+            elif node.is_observed:
+                parents = {a: copy.outlines[p] for a, p in node.parents.items()}
+                own = outline(dataclasses.replace(node, value=None, shape=()), parents)
+                shape = self.outlines[name].sample_shape + own.shape
+                if shape != self.outlines[name].shape:
+                    unseen = np.full(shape, np.nan)
+                    node = dataclasses.replace(node, value=unseen, missing=np.isnan(unseen))
+            if node.is_observed:
+                node = dataclasses.replace(
+                    node, imputes=self.nodes[name].imputes and name in data and mask is not None
+                )
+            copy.nodes[name], copy.outlines[name] = copy._outline(node, copy.outlines)
+        sizes = dict(
+            pair
+            for name, node in copy.nodes.items()
+            if node.dims is not None
+            for pair in zip(node.dims, copy.outlines[name].shape, strict=True)
+        )
+        kept = {d: v for d, v in self.coords.items() if sizes.get(d, len(v)) == len(v)}
+        copy.coords = {**kept, **{d: np.asarray(v) for d, v in (coords or {}).items()}}
+        for name, node in copy.nodes.items():
+            copy._check_dims(node, copy.outlines[name].shape, copy.nodes)
+        return copy
+
+    def graph(self) -> Graph:
+        """Return the graph as plain data that draws itself; see `bamopipe.graph.Graph`."""
+        self.finish()
+        return Graph.of(self, {name: found.shape for name, found in self.outlines.items()})
+
+    def describe(self) -> None:
+        """Print every node's distribution, the joint density and each variable's conditional."""
+        print(describe(self.graph()))
+
+    def _inspect(
+        self,
+        node: Node,
+        nodes: Mapping[str, Node],
+        outlines: Mapping[str, Outline],
+    ) -> tuple[Node, Outline]:
+        """Check a node whose parents are all there; return it and its outline."""
+        for argument, parent in node.parents.items():
+            if nodes[parent].missing is not None and not nodes[parent].imputes:
+                raise UserError(
+                    f"parent {argument!r} of node {node.name!r} is {parent!r}, which has missing "
+                    f"observations; give {parent!r} missing='impute'"
+                )
+        node, found = self._outline(node, outlines)
+        self._check_dims(node, found.shape, nodes)
+        if node.is_observed:
+            known = {a: nodes[p].value for a, p in node.parents.items() if nodes[p].is_constant}
+            unknown = {a: outlines[p] for a, p in node.parents.items() if a not in known}
+            index = find_impossible(node, known, unknown)
+            if index is not None and node.value is not None:
+                raise UserError(
+                    f"the observations of node {node.name!r} are impossible: "
+                    f"{node.value[index].tolist()} at index {index} is outside the support of "
+                    f"{family(node.distribution)}"
+                )
+        return node, found
+
+    def _outline(self, node: Node, outlines: Mapping[str, Outline]) -> tuple[Node, Outline]:
+        """Find a node's outline, and reduce its missing entries to whole draws."""
+        found = outline(node, {a: outlines[p] for a, p in node.parents.items()})
+        if node.missing is not None and found.event_ndims:
+            axes = tuple(range(node.missing.ndim - found.event_ndims, node.missing.ndim))
+            if np.any(node.missing.any(axes) != node.missing.all(axes)):
+                raise UserError(
+                    f"an observation of node {node.name!r} is missing in part, but "
+                    f"{family(node.distribution)} has draws of shape "
+                    f"{found.shape[-found.event_ndims :]}, which can be missing as a whole only; "
+                    "use a distribution of single numbers, or remove the observation"
+                )
+            node = dataclasses.replace(node, missing=node.missing.all(axes))
+        return node, found
 
     def _check_name(self, name: str, what: str = "") -> None:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             raise UserError(
                 f"node name {name!r}{what} is not usable; expected letters, digits and underscores"
             )
-        if name in self.nodes:
+        imputed = self.nodes.get(name.removesuffix("_missing"))
+        if name in self.nodes or (imputed is not None and imputed.imputes):
             raise UserError(
                 f"model {self.name!r} already has a node {name!r}{what}; choose another name"
             )
-
-    def _check_distribution(self, name, distribution, observations, parents, link_fn) -> None:
-        if distribution is None:
-            if observations is None:
-                raise UserError(
-                    f"node {name!r} has neither a distribution nor observations; give at least one"
-                )
-            if parents or link_fn is not None:
-                raise UserError(f"node {name!r} is a constant: it takes no parents and no link_fn")
-        elif adapter.is_instance(distribution):
-            if parents or link_fn is not None:
-                raise UserError(
-                    f"node {name!r} has parents, but its distribution is already complete; give "
-                    f"the class, distribution={type(distribution).__name__}, instead"
-                )
-        elif not callable(distribution):
+        if name in self._sizes or name in self.coords:
             raise UserError(
-                f"the distribution of node {name!r} is {distribution!r}; expected a distrax or TFP "
-                "distribution, its class, or a function that returns one"
+                f"node name {name!r}{what} is also the name of a dimension; choose another"
             )
 
+    def _check_dims(self, node: Node, shape: tuple[int, ...], nodes: Mapping[str, Node]) -> None:
+        """Raise UserError unless named dimensions fit the value, their labels and one another."""
+        if node.dims is None:
+            return
+        if len(node.dims) != len(shape) or len(set(node.dims)) < len(node.dims):
+            raise UserError(
+                f"node {node.name!r} has dims {node.dims} but shape {shape}; give each dimension "
+                "a name of its own"
+            )
+        for dim, size in zip(node.dims, shape, strict=True):
+            if dim == node.name or dim in nodes or dim in RESERVED_DIMS:
+                raise UserError(
+                    f"dim {dim!r} of node {node.name!r} is also the name of a node or a dimension "
+                    "of all results; choose another name"
+                )
+            others = self._sizes.get(dim, len(self.coords.get(dim, range(size))))
+            if others != size:
+                raise UserError(
+                    f"dim {dim!r} of node {node.name!r} has size {size}, but its labels or other "
+                    f"nodes have {others}"
+                )
+        self._sizes |= dict(zip(node.dims, shape, strict=True))
 
-def _as_data(value, what: str) -> np.ndarray:
+
+def _check_kind(name, distribution, observations, parents, link_fn, bijector) -> None:
+    """Raise UserError unless the arguments of `add_node` make one kind of node."""
+    if distribution is None:
+        if bijector is not None:
+            raise UserError(f"node {name!r} has a bijector, but no distribution to transform")
+        if observations is None and link_fn is None:
+            raise UserError(
+                f"node {name!r} has neither a distribution nor observations nor a link_fn; give "
+                "one of them"
+            )
+        if observations is None and not parents:
+            raise UserError(
+                f"node {name!r} is deterministic, but has no parents; give observations={name} if "
+                "it is a constant"
+            )
+        if observations is not None and (parents or link_fn is not None):
+            raise UserError(f"node {name!r} is a constant: it takes no parents and no link_fn")
+    elif adapter.is_instance(distribution):
+        if parents or link_fn is not None:
+            raise UserError(
+                f"node {name!r} has parents, but its distribution is already complete; give "
+                f"the class, distribution={type(distribution).__name__}, instead"
+            )
+    elif not callable(distribution):
+        raise UserError(
+            f"the distribution of node {name!r} is {distribution!r}; expected a distrax or TFP "
+            "distribution, its class, or a function that returns one"
+        )
+    if distribution is None and observations is not None:
+        return
+    if bijector is not None and not adapter.is_bijector(bijector):
+        raise UserError(
+            f"the bijector of node {name!r} is {bijector!r}; expected one of TFP or distrax, such "
+            "as tfb.Exp()"
+        )
+
+
+def _read_shape(name: str, shape) -> tuple[tuple[int, ...], bool]:
+    """Return the sample shape, and whether it ended in `...`."""
+    entries = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    with_own = bool(entries) and entries[-1] is ...
+    sizes = entries[:-1] if with_own else entries
+    for size in sizes:
+        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not whole or size < 0:
+            raise UserError(
+                f"node {name!r} has shape={shape!r}; expected whole numbers, such as 4 or (4, 3)"
+            )
+    return tuple(int(size) for size in sizes), with_own
+
+
+def _as_data(value, what: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return numbers and where they are missing, if anywhere; missing entries are NaN."""
     try:
-        array = np.asarray(value)
+        array = np.ma.filled(value.astype(float), np.nan) if np.ma.isMaskedArray(value) else value
+        array = np.asarray(array)
         if array.dtype == bool:
             array = array.astype(int)
         if not np.issubdtype(array.dtype, np.number):
             raise TypeError(f"its type is {array.dtype}")
     except (TypeError, ValueError) as error:
         raise UserError(f"the {what} must be numbers; {error}") from None
-    if np.isnan(array).any():
-        where = ", ".join(str(i) for i in np.argwhere(np.isnan(array))[0])
-        raise UserError(
-            f"the {what} have NaN at index ({where}), {np.isnan(array).sum()} in all; "
-            "remove those entries"
-        )
-    return array
+    missing = np.isnan(array)
+    return array, missing if missing.any() else None
+
+
+def _nan_error(missing: np.ndarray, what: str) -> UserError:
+    where = ", ".join(str(i) for i in np.argwhere(missing)[0])
+    return UserError(
+        f"the {what} have NaN at index ({where}), {missing.sum()} in all; remove those entries, or "
+        "give them a distribution"
+    )

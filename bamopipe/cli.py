@@ -47,6 +47,10 @@ def _dispatch(options: argparse.Namespace, flags: list[str]) -> None:
             from bamopipe.stages import plan
 
             plan.main(options.experiment, options.override)
+        case "check":
+            from bamopipe.stages import check
+
+            check.main(options.model, options.override)
         case "run":
             from bamopipe.stages import run
 
@@ -116,6 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     for each in (run, plan):
         each.add_argument("experiment", nargs=None if each is run else "?", help="conf/experiment/")
         each.add_argument("override", nargs="*", help="key=value, or key=value,value to sweep")
+
+    check = command("check", "Look at a model before fitting it, and say what looks wrong.")
+    check.add_argument("model", help="conf/model/")
+    check.add_argument("override", nargs="*", help="key=value")
 
     status = command("status", "Say what was made, what did not converge and what failed.")
     status.add_argument("home", nargs="?", type=Path, help="results/EXPERIMENT; default: all")

@@ -15,6 +15,8 @@ class Evidence(NamedTuple):
     ----------
     run : str
         The run's name, ``<arm>-<id>``.
+    settings : str
+        What was swept to get it, ``key=value; ...``.
     model, data : str
         What identifies its model (priors included) and its data.
     log_evidence, log_evidence_se : float
@@ -28,6 +30,7 @@ class Evidence(NamedTuple):
     """
 
     run: str
+    settings: str
     model: str
     data: str
     log_evidence: float
@@ -50,7 +53,7 @@ def evidence_table(runs: Sequence[Evidence]) -> pd.DataFrame:
     pandas.DataFrame
         One row a run, the best first among those with the same data:
 
-        - ``run``, ``arm``, ``log_evidence``, ``log_evidence_se``;
+        - ``run``, ``arm``, ``settings``, ``log_evidence``, ``log_evidence_se``;
         - ``log_bayes_factor``, ``log_bayes_factor_se``: against the best run that converged and
           has the same data; NaN for a run that did not converge or has data of its own;
         - ``model_probability``: of the run's model, all different models being equally probable
@@ -62,6 +65,7 @@ def evidence_table(runs: Sequence[Evidence]) -> pd.DataFrame:
         {
             "run": [run.run for run in runs],
             "arm": [run.run.rpartition("-")[0] for run in runs],
+            "settings": [run.settings for run in runs],
             "log_evidence": [run.log_evidence for run in runs],
             "log_evidence_se": [run.log_evidence_se for run in runs],
             "log_bayes_factor": np.nan,

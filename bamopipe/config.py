@@ -115,11 +115,16 @@ class Plots:
     dpi: Annotated[int, Range(30, 1200)]
 
 
-@dataclass(frozen=True)
-class Data:
-    """Name -> path of a file, from the project's folder."""
-
-    files: dict[str, str]
+def _data(value: Any, key: str) -> Any:
+    """Check the data: files, and settings that their paths refer to, such as a subject."""
+    if not isinstance(value, dict) or "files" not in value:
+        raise UserError(f"{key} must be a mapping with `files`, got {value!r}")
+    files = read(dict[str, str], value["files"], f"{key}.files")
+    rest = {name: v for name, v in value.items() if name != "files"}
+    for name, setting in rest.items():
+        if not isinstance(setting, str | int | float):
+            raise UserError(f"{key}.{name} must be text or a number, got {setting!r}")
+    return {"files": files, **_normal(rest, key)}
 
 
 def _sampler(value: Any, key: str) -> Any:
@@ -170,7 +175,7 @@ class Fit:
 
     precision: Literal["float64", "float32"]
     model: Annotated[Any, _model]
-    data: Data
+    data: Annotated[Any, _data]
     sampler: Annotated[Any, _sampler]
     inference: Annotated[Any, lambda value, key: choice(ENGINES, "name", value, key)]
     trusted: list[str]

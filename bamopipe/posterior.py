@@ -1,7 +1,8 @@
 """Results as xarray trees in ArviZ's schema, and as netCDF files.
 
 Groups: ``posterior``, ``sample_stats``, ``smc`` (one row a temperature), ``prior``,
-``posterior_predictive``, ``log_likelihood``, ``observed_data`` and ``constant_data``. Independent
+``prior_predictive``, ``posterior_predictive``, ``log_likelihood``, ``observed_data`` and
+``constant_data``; with new data also ``predictions`` and ``predictions_constant_data``. Independent
 seeds are stacked along ``chain``, with the seed of each chain as the coordinate ``seed``.
 """
 
@@ -24,6 +25,7 @@ SAMPLE_DIMS = {
     "posterior": ("chain", "draw"),
     "sample_stats": ("chain", "draw"),
     "prior": ("chain", "draw"),
+    "prior_predictive": ("chain", "draw"),
     "posterior_predictive": ("chain", "draw"),
     "log_likelihood": ("chain", "draw"),
     "observed_data": (),
@@ -48,7 +50,8 @@ def make(
     smc
         Statistics by stage; dims ``chain``, ``stage`` and ``update``.
     dims
-        Variable -> names of its own dimensions; ``<variable>_dim_<n>`` where there are none.
+        Variable, or ``group/variable`` where a group differs, -> names of its own dimensions;
+        ``<variable>_dim_<n>`` where there are none.
     coords
         Labels along named dimensions.
     attrs
@@ -57,16 +60,19 @@ def make(
         The number that the run's key came from.
     """
     tree = {
-        group: _dataset(arrays, SAMPLE_DIMS[group], dims, coords)
+        group: dataset(
+            arrays,
+            SAMPLE_DIMS[group],
+            {name: dims.get(f"{group}/{name}", dims.get(name)) for name in arrays},
+            coords,
+        )
         for group, arrays in groups.items()
         if arrays
     }
     tree["smc"] = smc.assign_coords(chain=np.arange(smc.sizes["chain"]))
-    for group, dataset in tree.items():
-        if "chain" in dataset.dims:
-            tree[group] = dataset.assign_coords(
-                seed=("chain", np.full(dataset.sizes["chain"], seed))
-            )
+    for group, part in tree.items():
+        if "chain" in part.dims:
+            tree[group] = part.assign_coords(seed=("chain", np.full(part.sizes["chain"], seed)))
     return _finish(xr.DataTree.from_dict(tree), attrs)
 
 
@@ -93,8 +99,8 @@ def concatenate(trees: Sequence[xr.DataTree], seeds: Sequence[int]) -> xr.DataTr
             continue
         pieces = []
         for tree, seed in parts:
-            dataset = tree[group].to_dataset()
-            pieces.append(dataset.isel(chain=np.flatnonzero(dataset["seed"].values == seed)))
+            part = tree[group].to_dataset()
+            pieces.append(part.isel(chain=np.flatnonzero(part["seed"].values == seed)))
         stacked = xr.concat(pieces, dim="chain", join="outer", data_vars="all", coords="minimal")
         merged[group] = stacked.assign_coords(chain=np.arange(stacked.sizes["chain"]))
     return _finish(xr.DataTree.from_dict(merged), trees[0].attrs)
@@ -115,12 +121,25 @@ def read(path: str | os.PathLike) -> xr.DataTree:
         raise UserError(f"the posterior {path} cannot be read: {error}") from None
 
 
-def _dataset(
+def dataset(
     arrays: Arrays,
     leading: tuple[str, ...],
     dims: Mapping[str, Sequence[str] | None],
     coords: Mapping[str, np.ndarray],
 ) -> xr.Dataset:
+    """Name the dimensions of arrays.
+
+    Parameters
+    ----------
+    arrays
+        Variable -> array.
+    leading
+        Names of the first dimensions of all of them.
+    dims
+        Variable -> names of the others.
+    coords
+        Labels along named dimensions; whole numbers where there are none.
+    """
     variables = {}
     for name, array in arrays.items():
         own = dims.get(name)
@@ -129,9 +148,9 @@ def _dataset(
         # A likelihood has no event dimensions, which come last.
         own = own[: array.ndim - len(leading)]
         variables[name] = ((*leading, *own), array)
-    dataset = xr.Dataset(variables)
-    return dataset.assign_coords(
-        {d: coords.get(str(d), np.arange(size)) for d, size in dataset.sizes.items()}
+    named = xr.Dataset(variables)
+    return named.assign_coords(
+        {d: coords.get(str(d), np.arange(size)) for d, size in named.sizes.items()}
     )
 
 

@@ -8,10 +8,10 @@ a failed fit. Whatever the source leaves open (names made in a loop, say) is not
 import ast
 import functools
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bamopipe.distributions import text
 from bamopipe.errors import UserError, nearest
@@ -33,6 +33,8 @@ class ModelSource:
         Parameters that are handed to ``add_node`` as a distribution.
     latent : frozenset of str or None
         Names of the latent nodes, or None where the source does not spell them out.
+    imputed : frozenset of str
+        Names of the latent nodes that there are if observations are missing.
     files : frozenset of str
         Names of the data files that the function asks for.
     """
@@ -42,6 +44,7 @@ class ModelSource:
     open_ended: bool
     priors: frozenset[str]
     latent: frozenset[str] | None
+    imputed: frozenset[str]
     files: frozenset[str]
 
 
@@ -109,16 +112,27 @@ def inspect(path: Path, function: str) -> ModelSource:
     data = positional[0]
     del parameters[data]
 
-    nodes = [_node(call) for call in ast.walk(functions[function]) if _is_add_node(call)]
-    priors = {d.id for _, d, _ in nodes if isinstance(d, ast.Name) and d.id in parameters}
-    spelt = all(isinstance(name, str) for name, _, _ in nodes) and nodes
-    latent = {name for name, distribution, observed in nodes if distribution and not observed}
+    body = functions[function]
+    calls = [node for node in ast.walk(body) if _is_add_node(node)]
+    nodes = [_node(call) for call in calls]
+    spelt = (
+        bool(nodes)
+        and all(node.name for node in nodes)
+        and len(list(_always(body))) == len(calls)
+        and not _hands_on_model(body)
+    )
+    latent = {n.name for n in nodes if n.name and n.distribution and not n.is_observed}
     return ModelSource(
         path=path,
         parameters=parameters,
         open_ended=arguments.kwarg is not None,
-        priors=frozenset(priors),
+        priors=frozenset(
+            n.distribution.id
+            for n in nodes
+            if isinstance(n.distribution, ast.Name) and n.distribution.id in parameters
+        ),
         latent=frozenset(latent) if spelt else None,
+        imputed=frozenset(f"{n.name}_missing" for n in nodes if n.imputes),
         files=frozenset(_subscripts(functions[function], data)),
     )
 
@@ -150,18 +164,20 @@ def check(config: dict[str, Any]) -> ModelSource:
     for name in source.files - set(config["data"]["files"]):
         raise UserError(f"data.files.{name} is missing; {source.path} reads data[{name!r}]")
     if source.latent is not None:
-        _check_variables(config["sampler"], source.latent)
+        _check_variables(config["sampler"], source.latent, source.imputed)
     return source
 
 
-def _check_variables(sampler: dict[str, Any], latent: frozenset[str]) -> None:
+def _check_variables(
+    sampler: dict[str, Any], latent: frozenset[str], imputed: frozenset[str]
+) -> None:
     """Hold the mappings of a sampler that are keyed by variables against the latent nodes."""
     key = "sampler.steps" if sampler["name"] == "gibbs" else "sampler.sigma"
     mapping = sampler["steps"] if sampler["name"] == "gibbs" else sampler["sigma"]
     if not isinstance(mapping, dict):
         return
     for name in mapping:
-        if name not in latent:
+        if name not in latent | imputed:
             raise UserError(f"{key}.{name} names no latent variable{nearest(name, latent)}")
     for name in sorted(latent - set(mapping)):
         raise UserError(f"{key}.{name} is missing; the model has the latent variable {name!r}")
@@ -175,14 +191,62 @@ def _is_add_node(node: ast.AST) -> bool:
     )
 
 
-def _node(call: Any) -> tuple[Any, ast.expr | None, bool]:
-    """Name (None where it is no literal), distribution, and whether it has observations."""
+class _Node(NamedTuple):
+    """What a call of ``add_node`` says; `name` is None where it is no literal."""
+
+    name: str | None
+    distribution: ast.expr | None
+    is_observed: bool
+    imputes: bool
+
+
+def _node(call: Any) -> _Node:
     given = dict(zip(("name", "distribution", "observations"), call.args, strict=False))
     given |= {keyword.arg: keyword.value for keyword in call.keywords}
     whole = None not in given and not any(isinstance(a, ast.Starred) for a in call.args)
-    name = given.get("name")
-    literal = name.value if whole and isinstance(name, ast.Constant) else None
-    return literal, given.get("distribution"), "observations" in given
+    values = {k: v.value if isinstance(v, ast.Constant) else ... for k, v in given.items()}
+    name = values.get("name")
+    return _Node(
+        name if whole and isinstance(name, str) else None,
+        given.get("distribution"),
+        values.get("observations") is not None,
+        values.get("missing") == "impute",
+    )
+
+
+def _always(node: ast.AST) -> Iterator[ast.AST]:
+    """Find the calls of ``add_node`` that are made once, whatever the data and settings."""
+    sometimes = (ast.If, ast.IfExp, ast.For, ast.While, ast.Try, ast.Match, ast.Lambda)
+    functions = (ast.FunctionDef, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp)
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (*sometimes, *functions)):
+            continue
+        if _is_add_node(child):
+            yield child
+        yield from _always(child)
+
+
+def _hands_on_model(body: ast.AST) -> bool:
+    """Tell whether another function gets the model, and so may add nodes to it."""
+    models = {
+        target.id
+        for node in ast.walk(body)
+        if isinstance(node, ast.Assign) and _is_model(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return any(
+        isinstance(argument, ast.Name) and argument.id in models
+        for node in ast.walk(body)
+        if isinstance(node, ast.Call)
+        for argument in (*node.args, *(k.value for k in node.keywords))
+    )
+
+
+def _is_model(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Model"
+    )
 
 
 def _subscripts(function: ast.FunctionDef, name: str) -> set[str]:

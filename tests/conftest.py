@@ -13,6 +13,9 @@ from bamopipe.samplers import gibbs_sampler
 
 tfb = tfp.bijectors
 
+# scripts for other environments, and what is timed by hand
+collect_ignore_glob = ["references/*", "benchmarks/*"]
+
 
 def make_eight_schools() -> Model:
     model = Model("eight schools")

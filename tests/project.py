@@ -33,6 +33,7 @@ if command == "plot":
 elif command == "compare":
     (out / "evidence.csv").write_text("run,log_evidence\ngibbs,-36.1\n")
     (out / "evidence.png").write_bytes(b"png")
+    (out / "summary.csv").write_text("run,variable,mean\ngibbs,mu,5.8\n")
 elif command != "status":
     out.write_text(command)
 if command == "diagnose":

@@ -15,7 +15,7 @@ from bamopipe.stages import compare, diagnose
 
 def run(name, value, *, error=0.03, model="m", data="d", converged=True, chains=4):
     each = value + error * np.linspace(-1, 1, chains)
-    return Evidence(f"{name}-0123abcd", model, data, value, error, each, converged, 12.0)
+    return Evidence(f"{name}-0123abcd", "", model, data, value, error, each, converged, 12.0)
 
 
 def rows(*runs):

@@ -198,13 +198,13 @@ def test_a_step_evaluates_each_factor_it_touches_once():
     model = make_eight_schools()
     target, kernel = compile_target(model), make_gibbs(make_eight_schools())
     calls = []
-    for name, lifted in target.program.log_prob.items():
+    for (kind, name), lifted in target.program.functions.items():
 
-        def counted(*arguments, name=name, lifted=lifted):
-            calls.append(name)
+        def counted(*arguments, kind=kind, name=name, lifted=lifted):
+            calls.extend([name] if kind == "log_prob" else [])
             return lifted(*arguments)
 
-        target.program.log_prob[name] = counted
+        target.program.functions[kind, name] = counted
     keys = jax.random.split(jax.random.key(1), 10)
     state = kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
     calls.clear()

@@ -176,8 +176,23 @@ def test_predictions_follow_the_likelihood(eight_schools):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(parents=dict(mean="mu", scale=1.0)), "'y' could not be made from mean"),
-        (dict(parents=dict(loc="mu")), "'y' could not be made"),
+        (
+            dict(parents=dict(mean="mu", scale=1.0)),
+            "node 'y': Normal has no parameter 'mean'; known: loc, scale",
+        ),
+        (
+            dict(distribution=tfd.StudentT, parents=dict(df=3.0, loc="mu", scales=1.0)),
+            "StudentT has no parameter 'scales'; did you mean 'scale'",
+        ),
+        (dict(parents=dict(loc="mu")), "node 'y': Normal needs the parameter 'scale'"),
+        (
+            dict(distribution=tfd.Bernoulli, parents=dict(probs="mu", logits=0.0)),
+            "'y' could not be made from logits of shape .*, but not both",
+        ),
+        (
+            dict(parents=dict(loc=np.zeros(3), scale=np.ones(4))),
+            r"parents of node 'y' do not fit one another: loc \(3,\), scale \(4,\)",
+        ),
         (
             dict(parents=dict(loc="mu", scale=np.ones(4)), observations=np.ones(3)),
             r"observations of node 'y' have shape \(3,\)",
@@ -191,8 +206,16 @@ def test_predictions_follow_the_likelihood(eight_schools):
 def test_mistakes_name_the_node(arguments, message):
     model = Model()
     model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
-    model.add_node("y", **{"distribution": dx.Normal, "observations": 1.0, **arguments})
     with pytest.raises(UserError, match=message):
+        model.add_node("y", **{"distribution": dx.Normal, "observations": 1.0, **arguments})
+    assert list(model.nodes) == ["mu"]
+
+
+def test_mistakes_in_a_node_before_its_parents_are_found_when_they_are_there():
+    model = Model()
+    model.add_node("y", distribution=dx.Normal, parents=dict(mean="mu", scale=1.0), observations=1)
+    model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
+    with pytest.raises(UserError, match="'y': Normal has no parameter 'mean'"):
         compile_target(model)
 
 
@@ -206,7 +229,7 @@ def test_a_model_without_latent_variables_is_refused():
 @pytest.mark.parametrize(
     ("coords", "dims", "message"),
     [
-        ({}, ("theta",), "also the name of a node"),
+        ({}, ("theta",), "also the name of"),
         ({}, ("chain",), "a dimension of all results"),
         ({}, ("a", "b"), r"has dims \('a', 'b'\) but shape \(3,\)"),
         ({"school": list("AB")}, ("school",), "has size 3"),
@@ -214,9 +237,8 @@ def test_a_model_without_latent_variables_is_refused():
 )
 def test_dims_have_to_fit(coords, dims, message):
     model = Model(coords=coords)
-    model.add_node("theta", distribution=dx.Normal(0.0, 1.0), shape=3, dims=dims)
     with pytest.raises(UserError, match=message):
-        compile_target(model)
+        model.add_node("theta", distribution=dx.Normal(0.0, 1.0), shape=3, dims=dims)
 
 
 def test_a_random_walk_refuses_whole_numbers():

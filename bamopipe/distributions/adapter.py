@@ -1,6 +1,7 @@
 """One way to cast, evaluate and sample a distribution of either library."""
 
 from collections.abc import Callable, Mapping
+from functools import singledispatch
 from typing import Any
 
 import distrax as dx
@@ -8,19 +9,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.nn import log_softmax, logsumexp
 from tensorflow_probability.substrates import jax as tfp
 
-from bamopipe.distributions.support import support
+from bamopipe.distributions.support import components_of, root, support
 from bamopipe.errors import UserError
 
+tfb = tfp.bijectors
 tfd = tfp.distributions
 
 DISTRIBUTIONS = (dx.Distribution, tfd.Distribution)
+BIJECTORS = (dx.Bijector, tfb.Bijector)
+# TFP's classes that are no JAX trees, or wrong ones, so that they are rebuilt from their arguments.
+_OPAQUE = (
+    tfd.GaussianProcess, tfd.HiddenMarkovModel, tfd.LinearGaussianStateSpaceModel, tfd.MarkovChain,
+    tfd.PoissonLogNormalQuadratureCompound, tfd.StudentTProcess,
+)  # fmt: skip
 
 
 def is_instance(distribution) -> bool:
     """Tell a distribution from a class or function that makes one."""
     return isinstance(distribution, DISTRIBUTIONS)
+
+
+def is_bijector(bijector) -> bool:
+    """Tell whether it is a bijector of either library."""
+    return isinstance(bijector, BIJECTORS)
 
 
 def build(family: Callable, arguments: Mapping[str, Any]):
@@ -40,6 +54,43 @@ def build(family: Callable, arguments: Mapping[str, Any]):
     return distribution
 
 
+def transformed(distribution, bijector):
+    """Return the distribution of what a bijector makes of a distribution's values.
+
+    Parameters
+    ----------
+    distribution
+        Of either library.
+    bijector
+        Of either library. One between numbers acts on each element of a vector.
+
+    Raises
+    ------
+    UserError
+        The bijector needs vectors and the distribution is of numbers.
+
+    Examples
+    --------
+    >>> import distrax as dx
+    >>> from tensorflow_probability.substrates.jax import bijectors as tfb
+    >>> from bamopipe.distributions import adapter
+    >>> log_normal = adapter.transformed(dx.Normal(0.0, 1.0), tfb.Exp())
+    >>> float(adapter.log_prob(log_normal, -1.0))
+    -inf
+    """
+    lifted = dx.as_bijector(bijector)
+    spare = len(distribution.event_shape) - lifted.event_ndims_in
+    if spare < 0:
+        raise UserError(
+            f"the bijector {bijector.name} acts on arrays with {lifted.event_ndims_in} dimensions, "
+            f"but the values of {type(distribution).__name__} have {len(distribution.event_shape)}; "
+            "make one distribution of several values with tfd.Sample or tfd.Independent"
+        )
+    if not isinstance(distribution, dx.Distribution) and isinstance(bijector, tfb.Bijector):
+        return tfd.TransformedDistribution(distribution, bijector)
+    return dx.Transformed(distribution, dx.Block(lifted, spare) if spare else lifted)
+
+
 def cast(distribution, dtype):
     """Give every floating-point parameter of a distribution one precision.
 
@@ -47,12 +98,26 @@ def cast(distribution, dtype):
     """
 
     def cast_leaf(leaf):
+        if isinstance(leaf, tfd.Distribution):
+            return rebuild(leaf)
         is_float = isinstance(leaf, float | np.generic | np.ndarray | Array) and jnp.issubdtype(
             jnp.result_type(leaf), jnp.floating
         )
         return jnp.asarray(leaf, dtype) if is_float else leaf
 
-    return jax.tree.map(cast_leaf, distribution)
+    def rebuild(distribution):
+        if isinstance(distribution, dx.Distribution):  # distrax's wrapper around one of TFP
+            _, family = type(distribution).__bases__
+            return dx.as_distribution(cast(family(**distribution.parameters), dtype))
+        parameters = {k: cast(v, dtype) for k, v in distribution.parameters.items()}
+        return type(distribution)(**parameters)
+
+    return jax.tree.map(cast_leaf, distribution, is_leaf=_is_opaque)
+
+
+def _is_opaque(node) -> bool:
+    """Tell a TFP distribution that JAX cannot take apart and put together rightly."""
+    return isinstance(node, tfd.Distribution) and isinstance(node, (dx.Distribution, *_OPAQUE))
 
 
 def log_prob(distribution, value: Array) -> Array:
@@ -80,14 +145,63 @@ def log_prob(distribution, value: Array) -> Array:
     >>> float(adapter.log_prob(dx.Beta(2.0, 2.0), 2.0))
     -inf
     """
-    value = jnp.asarray(value)
     where = support(distribution)
-    event_ndims = len(distribution.event_shape)
-    inside = where.holds(value, event_ndims)
-    over_event = inside[(..., *[None] * event_ndims)]
+    batch, event = tuple(distribution.batch_shape), tuple(distribution.event_shape)
+    value = jnp.asarray(value)
+    value = jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, batch + event))
+    inside = where.holds(value, len(event))
+    over_event = inside[(..., *[None] * len(event))]
     # Evaluating at a safe point keeps NaN out of the values and, as important, the gradients.
-    safe = jnp.where(over_event, value, where.inside).astype(distribution.dtype)
-    return jnp.where(inside, distribution.log_prob(safe), -jnp.inf)
+    safe = _as_type_of(distribution, jnp.where(over_event, value, where.inside))
+    return jnp.where(inside, _log_density(distribution, safe), -jnp.inf)
+
+
+def _as_type_of(distribution, value: Array) -> Array:
+    dtype = jnp.dtype(distribution.dtype)
+    both_floating = jnp.issubdtype(dtype, jnp.floating) and jnp.issubdtype(
+        value.dtype, jnp.floating
+    )
+    # A distribution may remember the precision that it had before it was cast.
+    return value if both_floating else value.astype(dtype)
+
+
+@singledispatch
+def _log_density(distribution, value: Array) -> Array:
+    """Return the log density at a value inside the support."""
+    return distribution.log_prob(value)
+
+
+@_log_density.register(dx.MixtureSameFamily)
+@_log_density.register(root(tfd.MixtureSameFamily))
+def _(mixture, value: Array) -> Array:
+    # Inside the mixture's support is not inside that of each component.
+    component_axis = -1 - len(mixture.event_shape)
+    parts = log_prob(mixture.components_distribution, jnp.expand_dims(value, component_axis))
+    return logsumexp(_log_weights(mixture.mixture_distribution) + parts, axis=-1)
+
+
+@_log_density.register(root(tfd.Mixture))
+def _(mixture, value: Array) -> Array:
+    parts = [log_prob(component, value) for component in components_of(mixture)]
+    return logsumexp(_log_weights(mixture.cat) + jnp.stack(parts, axis=-1), axis=-1)
+
+
+@_log_density.register(dx.MixtureOfTwo)
+def _(mixture, value: Array) -> Array:
+    first, second = (log_prob(component, value) for component in components_of(mixture))
+    return jnp.logaddexp(jnp.log(mixture.prob_a) + first, jnp.log(mixture.prob_b) + second)
+
+
+@_log_density.register(root(tfd.Inflated))
+def _(inflated, value: Array) -> Array:
+    if support(inflated.distribution).discrete:
+        return _log_density.dispatch(root(tfd.Mixture))(inflated, value)
+    return inflated.log_prob(value)  # the mass at the inflated value is no part of the density
+
+
+def _log_weights(categorical) -> Array:
+    tfps = isinstance(categorical, tfd.Categorical)
+    return log_softmax(categorical.logits_parameter() if tfps else categorical.logits)
 
 
 def sample(distribution, key: Array, sample_shape: tuple[int, ...]) -> Array:

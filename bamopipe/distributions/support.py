@@ -2,42 +2,23 @@
 
 Both libraries return finite log densities at many points outside a distribution's support (TFP's
 Exponential at -1, Beta at 2, Poisson at 0.5), and distrax returns NaN at others, so neither can be
-asked for -inf. `support(distribution)` answers instead, for every family in the tables below.
+asked for -inf. `support(distribution)` answers instead, for every family in
+`bamopipe.distributions.families` and for what is made from them. docs/distributions.md lists what
+is covered.
 """
 
-from collections.abc import Callable
 from functools import singledispatch
-from typing import NamedTuple
 
 import distrax as dx
+import jax
 import jax.numpy as jnp
-from jax import Array
 from tensorflow_probability.substrates import jax as tfp
 
+from bamopipe.distributions.families import FAMILIES
+from bamopipe.distributions.regions import Support, is_whole
 from bamopipe.errors import UserError
 
-tfb = tfp.bijectors
 tfd = tfp.distributions
-
-
-class Support(NamedTuple):
-    """The set on which a distribution has mass.
-
-    Attributes
-    ----------
-    contains
-        Maps a value of shape (..., *event) to booleans of shape (..., *event) or (...).
-    inside
-        A point of the set, broadcastable against values: a safe stand-in where a value is outside.
-    """
-
-    contains: Callable[[Array], Array]
-    inside: Array | float
-
-    def holds(self, value: Array, event_ndims: int) -> Array:
-        """Whether each value is in the set, of shape (...): event dimensions are gone."""
-        flags = self.contains(value)
-        return jnp.all(flags, axis=tuple(range(jnp.ndim(value) - event_ndims, flags.ndim)))
 
 
 @singledispatch
@@ -69,165 +50,194 @@ def support(distribution) -> Support:
     ...     pass
     >>> @support.register(MyExponential)
     ... def _(distribution):
-    ...     return Support(contains=lambda x: x >= 0, inside=1.0)
+    ...     return Support(contains=lambda x: x >= 0, inside=1.0, discrete=False)
     """
     family = f"{type(distribution).__module__}.{type(distribution).__name__}"
     raise UserError(
         f"the support of the distribution {family} is not known; give it with "
         f"`@bamopipe.distributions.support.support.register({type(distribution).__name__})`, "
-        "a function that returns a Support(contains, inside)"
+        "a function that returns a Support(contains, inside, discrete)"
     )
 
 
-def _everywhere(_) -> Support:
-    return Support(lambda x: jnp.full(jnp.shape(x), True), 0.0)
-
-
-def _positive(_) -> Support:
-    return Support(lambda x: (x > 0) & (x < jnp.inf), 1.0)
-
-
-def _nonnegative(_) -> Support:
-    return Support(lambda x: (x >= 0) & (x < jnp.inf), 1.0)
-
-
-def _unit_interval(_) -> Support:
-    return Support(lambda x: (x > 0) & (x < 1), 0.5)
-
-
-def _counts(_) -> Support:
-    return Support(lambda x: (x >= 0) & (x < jnp.inf) & (jnp.floor(x) == x), 0.0)
-
-
-def _binary(_) -> Support:
-    return Support(lambda x: (x == 0) | (x == 1), 0.0)
-
-
-def _counts_up_to_total(d) -> Support:
-    return Support(lambda x: (x >= 0) & (x <= d.total_count) & (jnp.floor(x) == x), 0.0)
-
-
-def _categories(d) -> Support:
-    table = d.logits if d.logits is not None else d.probs
-    last = table.shape[-1] - 1
-    return Support(lambda x: (x >= 0) & (x <= last) & (jnp.floor(x) == x), 0.0)
-
-
-def _one_hot(d) -> Support:
-    size = d.event_shape[-1]
-    return Support(
-        lambda x: jnp.all((x == 0) | (x == 1), -1) & (jnp.sum(x, -1) == 1), jnp.eye(size)[0]
-    )
-
-
-def _simplex(d) -> Support:
-    size = d.event_shape[-1]
-
-    def contains(x):
-        tolerance = 100 * size * jnp.finfo(jnp.result_type(x, float)).eps
-        return jnp.all(x > 0, -1) & (jnp.abs(jnp.sum(x, -1) - 1) < tolerance)
-
-    return Support(contains, jnp.full(size, 1.0 / size))
-
-
-def _multinomial(d) -> Support:
-    total = jnp.asarray(d.total_count)
-
-    def contains(x):
-        return jnp.all((x >= 0) & (jnp.floor(x) == x), -1) & (jnp.sum(x, -1) == total)
-
-    first = jnp.zeros(d.event_shape[-1]).at[0].set(1.0)
-    return Support(contains, total[..., None] * first)
-
-
-def _low_high(d) -> Support:
-    low, high = jnp.asarray(d.low), jnp.asarray(d.high)
-    finite = jnp.where(jnp.isfinite(low), low, jnp.where(jnp.isfinite(high), high - 2.0, -1.0))
-    inside = (finite + jnp.where(jnp.isfinite(high), high, finite + 2.0)) / 2
-    return Support(lambda x: (x >= low) & (x <= high), inside)
-
-
-def _circle(_) -> Support:
-    return Support(lambda x: jnp.abs(x) <= jnp.pi, 0.0)
-
-
-def _above_scale(d) -> Support:
-    return Support(lambda x: (x >= d.scale) & (x < jnp.inf), 2.0 * d.scale)
-
-
-def _from_loc_up(d) -> Support:
-    return Support(lambda x: (x >= d.loc) & (x < jnp.inf), d.loc + 1.0)
-
-
-_FAMILIES: dict[Callable, tuple[type, ...]] = {
-    _everywhere: (
-        dx.Gumbel, dx.Laplace, dx.LogStddevNormal, dx.Logistic, dx.MultivariateNormalDiag,
-        dx.MultivariateNormalDiagPlusLowRank, dx.MultivariateNormalFullCovariance,
-        dx.MultivariateNormalTri, dx.Normal,
-        tfd.Cauchy, tfd.ExponentiallyModifiedGaussian, tfd.GeneralizedNormal, tfd.Gumbel,
-        tfd.Horseshoe, tfd.JohnsonSU, tfd.Laplace, tfd.Logistic, tfd.Moyal,
-        tfd.MultivariateNormalLinearOperator, tfd.MultivariateStudentTLinearOperator, tfd.Normal,
-        tfd.NormalInverseGaussian, tfd.StudentT, tfd.TwoPieceNormal, tfd.TwoPieceStudentT,
-    ),
-    _positive: (
-        dx.Gamma,
-        tfd.Chi, tfd.Chi2, tfd.Gamma, tfd.InverseGamma, tfd.InverseGaussian, tfd.LogLogistic,
-        tfd.LogNormal, tfd.Weibull,
-    ),
-    _nonnegative: (tfd.Exponential, tfd.HalfNormal),
-    _from_loc_up: (tfd.HalfCauchy, tfd.HalfStudentT),
-    _above_scale: (tfd.Pareto,),
-    _unit_interval: (dx.Beta, tfd.Beta, tfd.Kumaraswamy, tfd.LogitNormal),
-    _low_high: (
-        dx.Uniform, tfd.PERT, tfd.Triangular, tfd.TruncatedCauchy, tfd.TruncatedNormal, tfd.Uniform,
-    ),
-    _circle: (dx.VonMises, tfd.VonMises),
-    _counts: (tfd.Geometric, tfd.NegativeBinomial, tfd.Poisson),
-    _counts_up_to_total: (tfd.BetaBinomial, tfd.Binomial),
-    _binary: (dx.Bernoulli, tfd.Bernoulli, tfd.ProbitBernoulli),
-    _categories: (dx.Categorical, tfd.Categorical),
-    _one_hot: (dx.OneHotCategorical, tfd.OneHotCategorical),
-    _simplex: (dx.Dirichlet, tfd.Dirichlet),
-    _multinomial: (dx.Multinomial, tfd.DirichletMultinomial, tfd.Multinomial),
-}  # fmt: skip
-for _family, _classes in _FAMILIES.items():
+for _region, _classes in FAMILIES.items():
     for _class in _classes:
-        support.register(_class)(_family)
+        support.register(_class)(_region)
+
+
+def root(wrapper: type) -> type:
+    """Return the class from which all of TFP's wrappers of one kind descend.
+
+    What ``tfd.Independent(...)`` makes is not always a ``tfd.Independent``: around a distribution
+    that JAX cannot take apart it is a ``_Independent``, the parent class.
+    """
+    return next(c for c in wrapper.__mro__ if c.__name__ == f"_{wrapper.__name__}")
 
 
 @support.register(dx.Transformed)
-@support.register(tfd.TransformedDistribution)
-def _(d) -> Support:
+@support.register(root(tfd.TransformedDistribution))
+def _transformed(d) -> Support:
+    """What the bijector makes of the base's support."""
     base = support(d.distribution)
-    base_event_ndims = len(d.distribution.event_shape)
+    if base.discrete and isinstance(d, dx.Transformed):
+        raise UserError(
+            "distrax's Transformed of a discrete distribution multiplies its probabilities by a "
+            "Jacobian; use tfd.TransformedDistribution, which does not"
+        )
+    event_axes = tuple(range(-len(d.event_shape), 0))
+    base_event = tuple(d.distribution.event_shape)
 
     def contains(x):
+        x = x.astype(jnp.result_type(x, float))
         y = d.bijector.inverse(x)
-        batch_ndims = jnp.ndim(x) - len(d.event_shape)
-        flags = jnp.isfinite(y) & base.holds(y, base_event_ndims)[(..., *[None] * base_event_ndims)]
-        return jnp.all(flags, axis=tuple(range(batch_ndims, flags.ndim)))
+        # Outside a bijector's range its inverse is NaN, or a number that does not lead back. TFP
+        # remembers whence y came, and would not compute the way back, were it not for the sum.
+        error = jnp.abs(d.bijector.forward(y + 0.0) - x)
+        leads_back = error <= jnp.sqrt(jnp.finfo(x.dtype).eps) * (1 + jnp.abs(x))
+        return jnp.all(leads_back, axis=event_axes) & base.holds(y, len(base_event))
 
-    return Support(contains, d.bijector.forward(jnp.asarray(base.inside, dtype=d.dtype)))
+    inside = jnp.asarray(base.inside, d.distribution.dtype)
+    inside = jnp.broadcast_to(inside, jnp.broadcast_shapes(inside.shape, base_event))
+    return Support(contains, d.bijector.forward(inside), base.discrete)
 
 
 @support.register(dx.Independent)
-@support.register(tfd.Independent)
-@support.register(tfd.Sample)
-def _(d) -> Support:
+@support.register(root(tfd.Independent))
+@support.register(root(tfd.BatchBroadcast))
+def _base(d) -> Support:
+    """That of the base."""
     return support(d.distribution)
 
 
-@support.register(dx.MixtureSameFamily)
-@support.register(tfd.MixtureSameFamily)
-def _(d) -> Support:
-    parts = support(d.components_distribution)
-    event_ndims = len(d.event_shape)
-    component_axis = -1 - event_ndims
+@support.register(root(tfd.Sample))
+def _draws(d) -> Support:
+    """That of the base, for each draw."""
+    base = support(d.distribution)
+    batch, event = tuple(d.distribution.batch_shape), tuple(d.distribution.event_shape)
+    draw_ndims = len(d.event_shape) - len(event)
+    # Draws stand between batch and event; moved to the front, they leave the batch dimensions
+    # where the base's parameters have theirs.
+    axes, front = range(-len(event) - draw_ndims, -len(event)), tuple(range(draw_ndims))
 
     def contains(x):
-        return jnp.any(parts.holds(jnp.expand_dims(x, component_axis), event_ndims), axis=-1)
+        return jnp.all(base.holds(jnp.moveaxis(x, axes, front), len(event)), axis=front)
 
-    inside = jnp.asarray(parts.inside)
-    if inside.ndim > event_ndims:
-        inside = jnp.take(inside, 0, axis=component_axis)
-    return Support(contains, inside)
+    inside = jnp.broadcast_to(base.inside, batch + event)
+    draws = tuple(range(len(batch), len(batch) + draw_ndims))
+    return Support(contains, jnp.expand_dims(inside, draws), base.discrete)
+
+
+@support.register(root(tfd.BatchReshape))
+def _reshaped(d) -> Support:
+    """That of the base."""
+    base = support(d.distribution)
+    old, new = tuple(d.distribution.batch_shape), tuple(d.batch_shape)
+    event = tuple(d.event_shape)
+
+    def contains(x):
+        leading = x.shape[: x.ndim - len(new + event)]
+        flags = base.holds(jnp.reshape(x, leading + old + event), len(event))
+        return jnp.reshape(flags, leading + new)
+
+    inside = jnp.broadcast_to(base.inside, old + event)
+    return Support(contains, jnp.reshape(inside, new + event), base.discrete)
+
+
+@support.register(root(tfd.Masked))
+def _masked(d) -> Support:
+    """That of the base, and anything where the mask is false."""
+    base = support(d.distribution)
+    event_ndims = len(d.event_shape)
+    return base._replace(contains=lambda x: base.holds(x, event_ndims) | ~d.validity_mask)
+
+
+@support.register(dx.Quantized)
+@support.register(root(tfd.QuantizedDistribution))
+def _quantized(d) -> Support:
+    """Whole numbers from `low` to `high` with mass between them and the number before."""
+    low = -jnp.inf if d.low is None else d.low
+    high = jnp.inf if d.high is None else d.high
+
+    def contains(x):
+        # Outside the base's support TFP's log density is NaN.
+        return is_whole(x) & (x >= low) & (x <= high) & jnp.isfinite(d.log_prob(x))
+
+    inside = jnp.clip(jnp.ceil(support(d.distribution).inside), low, high)
+    return Support(contains, inside, discrete=True)
+
+
+@support.register(dx.MixtureSameFamily)
+@support.register(root(tfd.MixtureSameFamily))
+def _mixture_same_family(d) -> Support:
+    """Those of the components together."""
+    return _any_along_last_batch_axis(d.components_distribution)
+
+
+def _any_along_last_batch_axis(components) -> Support:
+    each = support(components)
+    event = tuple(components.event_shape)
+    axis = -1 - len(event)
+
+    def contains(x):
+        return jnp.any(each.holds(jnp.expand_dims(x, axis), len(event)), axis=-1)
+
+    shape = jnp.broadcast_shapes(jnp.shape(each.inside), (1, *event))
+    first = jnp.take(jnp.broadcast_to(each.inside, shape), 0, axis=axis)
+    return Support(contains, first, each.discrete)
+
+
+def components_of(mixture) -> list:
+    """Return the distributions that a mixture of different families is made of."""
+    if isinstance(mixture, dx.MixtureOfTwo):
+        return [mixture._component_a, mixture._component_b]
+    return list(mixture.components)
+
+
+@support.register(dx.MixtureOfTwo)
+@support.register(root(tfd.Mixture))
+def _mixture(d) -> Support:
+    """Those of the components together."""
+    parts = [support(component) for component in components_of(d)]
+    event_ndims = len(d.event_shape)
+
+    def contains(x):
+        return jnp.any(jnp.stack([part.holds(x, event_ndims) for part in parts]), axis=0)
+
+    return Support(contains, parts[0].inside, all(part.discrete for part in parts))
+
+
+@support.register(tfd.HiddenMarkovModel)
+def _hidden_markov(d) -> Support:
+    """Those of the states together, at each step."""
+    any_state = _any_along_last_batch_axis(d.observation_distribution)
+    event_ndims = len(d.event_shape) - 1
+    step_axis = -1 - event_ndims
+    if d.parameters["time_varying_observation_distribution"]:
+        return any_state._replace(
+            contains=lambda x: jnp.all(any_state.holds(x, event_ndims), axis=-1)
+        )
+
+    def contains(x):
+        # in front, the steps leave the batch dimensions where the parameters have theirs
+        return jnp.all(any_state.holds(jnp.moveaxis(x, step_axis, 0), event_ndims), axis=0)
+
+    shape = jnp.broadcast_shapes(jnp.shape(any_state.inside), tuple(d.event_shape)[1:])
+    inside = jnp.expand_dims(jnp.broadcast_to(any_state.inside, shape), step_axis)
+    return Support(contains, inside, any_state.discrete)
+
+
+@support.register(tfd.MarkovChain)
+def _markov_chain(d) -> Support:
+    """That of the initial state, then of each transition."""
+    first = support(d.initial_state_prior)
+    event_ndims = len(d.event_shape) - 1
+
+    def contains(x):
+        x = jnp.moveaxis(x, -1 - event_ndims, 0)
+        steps = support(d.transition_fn(jnp.arange(x.shape[0] - 1), x[:-1]))
+        later = jnp.all(steps.holds(x[1:], event_ndims), axis=0)
+        return first.holds(x[0], event_ndims) & later
+
+    # Which chain is inside can depend on the transitions; a draw is.
+    draw = jax.lax.stop_gradient(d.sample(seed=jax.random.key(0)))
+    return Support(contains, draw, first.discrete)

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
-from jax import Array
 
 from bamopipe import posterior
+from bamopipe.inference.follow import follow
 from bamopipe.inference.result import Result
 from bamopipe.inference.smc import SMCInference
-from bamopipe.target import Position, Target, precision_context
+from bamopipe.target import precision_context
 
 
 def to_datatree(
@@ -51,47 +51,52 @@ def to_datatree(
     """
     target, model = engine.target, engine.model
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predict"))
-    with precision_context(engine.precision):
-        predicted, pointwise = [], []
-        for chain in range(engine.num_chains):
-            particles = {n: draws[chain] for n, draws in result.final_state.particles.items()}
-            outputs = jax.device_get(_predict(target, jax.random.fold_in(key, chain), particles))
-            predicted.append(outputs[0])
-            pointwise.append(outputs[1])
-        data = {name: np.asarray(value) for name, value in target.data.items()}
     final = result.final_state
+    with precision_context(engine.precision):
+        after = follow(target, key, final.particles)
+        before = follow(target, jax.random.fold_in(key, zlib.crc32(b"prior")), result.prior)
+        data = {
+            name: np.asarray(model.nodes[name].value, value.dtype)
+            for name, value in target.data.items()
+        }
     groups = {
-        "posterior": final.particles,
+        "posterior": {**final.particles, **after.deterministics},
         "sample_stats": {
             "lp": final.log_prior + final.log_likelihood,
             "log_prior": final.log_prior,
         },
-        "prior": result.prior,
-        "posterior_predictive": _stack_chains(predicted),
-        "log_likelihood": _stack_chains(pointwise),
+        "prior": {**result.prior, **before.deterministics},
+        "prior_predictive": before.predictions,
+        "posterior_predictive": after.predictions,
+        "log_likelihood": after.log_likelihood,
         "observed_data": {name: data[name] for name in target.observed},
         "constant_data": {n: v for n, v in data.items() if n not in target.observed},
     }
+    dims = {name: node.dims for name, node in model.nodes.items()}
+    coords = dict(model.coords)
+    for name, node in model.nodes.items():
+        if node.missing is not None:  # a vector of the observations that were seen
+            seen = f"{name}_seen"
+            dims[f"log_likelihood/{name}"] = (seen,)
+            labels = (
+                model.coords.get(node.dims[0]) if node.dims and node.missing.ndim == 1 else None
+            )
+            coords[seen] = (
+                np.flatnonzero(~node.missing) if labels is None else labels[~node.missing]
+            )
     return posterior.make(
         groups,
         _stages(engine, result),
-        dims={name: node.dims for name, node in model.nodes.items()},
-        coords=model.coords,
-        attrs={"name": model.name, "inference_library": "bamopipe", **(attrs or {})},
+        dims=dims,
+        coords=coords,
+        attrs={
+            "name": model.name,
+            "inference_library": "bamopipe",
+            "graph": model.graph().to_json(),
+            **(attrs or {}),
+        },
         seed=seed,
     )
-
-
-@jax.jit
-def _predict(target: Target, key: Array, particles: Position):
-    """Predict and evaluate the observations at each particle, particles first."""
-    keys = jax.random.split(key, next(iter(particles.values())).shape[0])
-    predicted = jax.vmap(target.predict)(keys, particles)
-    return predicted, jax.vmap(target.pointwise_log_likelihood)(particles)
-
-
-def _stack_chains(chains: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.stack([chain[name] for chain in chains]) for name in chains[0]}
 
 
 def _stages(engine: SMCInference, result: Result) -> xr.Dataset:

@@ -418,22 +418,13 @@ def _move(
 def _check_possible(target: Target, chains: list[State]) -> None:
     """Raise UserError if the observations are impossible at every draw from the prior."""
     for name in target.observed:
-        if not all(np.all(state.log_factors[name] == -np.inf) for state in chains):
-            continue
-        position = {n: chains[0].position[n][0, ..., 0] for n in target.latent}
-        pointwise = np.asarray(target.pointwise_log_likelihood(position)[name])
-        where = np.argwhere(pointwise == -np.inf)
-        value = np.asarray(target.data[name])
-        index = tuple(int(i) for i in where[0]) if len(where) else ()
-        raise UserError(
-            f"the observations of node {name!r} are impossible at every draw from the prior: "
-            f"{value[index].tolist()} at index {index} has density 0 under {_family(target, name)}"
-        )
-
-
-def _family(target: Target, name: str) -> str:
-    distribution = target.program.model.nodes[name].distribution
-    return getattr(distribution, "__name__", type(distribution).__name__)
+        if all(np.all(state.log_factors[name] == -np.inf) for state in chains):
+            position = {n: chains[0].position[n][0, ..., 0] for n in target.latent}
+            row = next(row for row in target.explain(position).rows if row.name == name)
+            raise UserError(
+                f"the observations of node {name!r} are impossible at every draw from the prior; "
+                f"at the first one {row.remark}"
+            )
 
 
 def _nan_sentence(factors: Sequence[str], where: str) -> str:

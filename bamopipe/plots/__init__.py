@@ -8,7 +8,15 @@ matplotlib. To add a figure, write its file and add its name here. To draw one i
     marginals.plot(tree)
 """
 
-FIGURES: tuple[str, ...] = ("marginals", "prior_posterior", "pairs", "chains", "tempering")
+FIGURES: tuple[str, ...] = (
+    "graph",
+    "marginals",
+    "prior_posterior",
+    "predictions",
+    "pairs",
+    "chains",
+    "tempering",
+)
 """The figures of a run."""
 
 COMPARISONS: tuple[str, ...] = ("evidence",)

@@ -53,8 +53,10 @@ def plot(table: pd.DataFrame, chains: Mapping[str, np.ndarray]) -> Figure:
         1.02, -0.55, "log Bayes factor", transform=ax.get_yaxis_transform(), va="bottom",
         fontsize=7.5, color=style.GREY,
     )  # fmt: skip
-    unique = ~table["arm"].duplicated(keep=False)
-    names = table["arm"].where(unique, table["run"]).str.replace("_", " ")
+    names = table["arm"].str.replace("_", " ")
+    swept = table["settings"] != ""
+    names = names.where(~swept, names + ": " + table["settings"].str.replace("; ", "\n"))
+    names = names.where(~names.duplicated(keep=False), table["run"])
     ax.set_yticks(range(count), names)
     ax.set_ylim(max(count, 2) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)

@@ -1,9 +1,11 @@
-"""The compare stage: the evidences of an experiment's runs, as a table and a figure."""
+"""The compare stage: the runs of an experiment side by side, as tables and a figure."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from bamopipe.comparison import Evidence, evidence_table
@@ -18,13 +20,21 @@ def main(posteriors: list[Path], out: Path, settings: dict[str, Any]) -> None:
     ----------
     posteriors : list of pathlib.Path
         The ``posterior.nc`` of each run, in a folder with the run's name and with its
-        ``diagnostics.json`` beside it.
+        ``diagnostics.json`` and ``summary.csv`` beside it.
     out : pathlib.Path
-        The folder for ``evidence.csv`` and ``evidence.png``.
+        The folder for ``evidence.csv``, ``evidence.png`` and ``summary.csv``, the summaries of all
+        runs in one table. Its ``index.csv``, if there is one, says what was swept.
     settings : dict
         ``style`` and ``dpi``, as in `bamopipe.plots.style.save`.
     """
-    runs = [_read(path) for path in posteriors]
+    swept = _swept(out / "index.csv")
+    runs = [_read(path, swept.get(path.parent.name, "")) for path in posteriors]
+    parts = [pd.read_csv(path.with_name("summary.csv")) for path in posteriors]
+    for run, part in zip(runs, parts, strict=True):
+        part.insert(0, "run", run.run)
+        part.insert(1, "settings", run.settings)
+    with atomic_write(out / "summary.csv") as path:
+        pd.concat(parts).to_csv(path, index=False)
     table = evidence_table(runs)
     with atomic_write(out / "evidence.csv") as path:
         table.to_csv(path, index=False, float_format="%.9g")
@@ -32,13 +42,22 @@ def main(posteriors: list[Path], out: Path, settings: dict[str, Any]) -> None:
     style.save(out / "evidence.png", evidence.plot, table, chains, **settings)
 
 
-def _read(path: Path) -> Evidence:
+def _swept(index: Path) -> dict[str, str]:
+    """Read what distinguishes the runs."""
+    if not index.is_file():
+        return {}
+    with index.open(newline="") as file:
+        return {row["run"]: row["settings"] for row in csv.DictReader(file)}
+
+
+def _read(path: Path, settings: str) -> Evidence:
     """Read the little that is compared, not the draws."""
     found = json.loads(path.with_name("diagnostics.json").read_text(encoding="utf-8"))
     with xr.open_datatree(path, engine="netcdf4") as tree:
         config = json.loads(tree.attrs["config"])
         return Evidence(
             run=path.parent.name,
+            settings=settings,
             model=json.dumps(config["model"], sort_keys=True),
             data=json.dumps(json.loads(tree.attrs["data_sha256"]), sort_keys=True),
             log_evidence=tree.attrs["log_evidence"],

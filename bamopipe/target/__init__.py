@@ -1,0 +1,20 @@
+"""The model as inference sees it: log densities of positions, factor by factor.
+
+A *position* is a dict from the name of each latent variable to its value, in the variable's own
+(constrained) space. A *factor* is the log density of one random variable given its parents.
+"""
+
+from bamopipe.target.compile import compile_target
+from bamopipe.target.minibatch import Minibatch, minibatch
+from bamopipe.target.target import Position, Target, precision_context, sum_of, tempered
+
+__all__ = [
+    "Minibatch",
+    "Position",
+    "Target",
+    "compile_target",
+    "minibatch",
+    "precision_context",
+    "sum_of",
+    "tempered",
+]

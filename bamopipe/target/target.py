@@ -1,0 +1,398 @@
+"""Target: a compiled model, a pytree whose leaves are data."""
+
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from bamopipe.base import Model
+from bamopipe.errors import UserError, nearest
+from bamopipe.target.explain import Explanation, explain
+
+Position = dict[str, Array]
+PRECISIONS = ("float64", "float32")
+
+
+def precision_context(precision: str):
+    """Return a context in which JAX computes in this precision, whatever its global setting."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
+    return jax.enable_x64(precision == "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Lifted:
+    """A traced function whose closed-over arrays have become arguments."""
+
+    jaxpr: Any
+    tree: Any  # of its result
+
+    def __call__(self, closures: list[Array], *arguments):
+        """Evaluate at arguments of the shapes it was traced with."""
+        out = jax.core.eval_jaxpr(self.jaxpr, closures, *jax.tree.leaves(arguments))
+        return jax.tree.unflatten(self.tree, out)
+
+    def text(self) -> str:
+        """Write down the function; equal texts compute the same."""
+        text = f"{self.jaxpr} {self.tree}"
+        # Addresses differ from one trace to the next. They tell functions apart only where Python
+        # is called back; elsewhere the text has the whole function.
+        return text if "callback" in text else re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def lift(function: Callable, *examples) -> tuple[Lifted, list[Array]]:
+    """Trace a function of arrays; return it and the arrays that it closes over."""
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(*examples)
+    lifted = Lifted(closed.jaxpr, jax.tree.structure(shapes))
+    return lifted, [jnp.asarray(c) for c in closed.consts]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What of a Target is fixed once it is compiled: everything but numbers.
+
+    Programs of the same text are equal, so that models of one form share what is compiled of them,
+    whatever their data.
+
+    Attributes
+    ----------
+    model
+        The graph.
+    precision
+        "float64" or "float32".
+    order
+        All random and deterministic nodes, parents first.
+    latent, observed, deterministic
+        Names of the variables of each kind, parents first. Missing observations are latent.
+    shapes
+        Of the value of each variable and constant.
+    discrete
+        Latent variables that take whole numbers.
+    upstream
+        Factor -> everything that it is computed from, up to the next random variables.
+    node_of
+        Factor -> node: that of missing observations is the node that has them.
+    functions
+        Kind of function, and node -> traced function: "log_prob", "sample", "compute",
+        "constrain", "unconstrain". A UserError where there is none.
+    text
+        What the program says, to compare.
+    """
+
+    model: Model
+    precision: str
+    order: tuple[str, ...]
+    latent: tuple[str, ...]
+    observed: tuple[str, ...]
+    deterministic: tuple[str, ...]
+    shapes: dict[str, tuple[int, ...]]
+    discrete: frozenset[str]
+    upstream: dict[str, frozenset[str]]
+    node_of: dict[str, str]
+    functions: dict[tuple[str, str], Lifted | UserError]
+    text: str
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Program) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Target:
+    """A compiled model: a pytree whose leaves are data; see `compile_target`.
+
+    All methods work on one position; map them over particles with `jax.vmap`. Call them within
+    `precision_context(target.program.precision)`, as the engines do.
+
+    Attributes
+    ----------
+    data
+        Observed values and constants, by the name of their node. Missing observations have a value
+        that is possible and does not count.
+    missing
+        Node -> where its observations are missing, for nodes with some.
+    closures
+        Arrays that the model's own functions close over, by function and node. They are arguments
+        of every compiled program rather than constants within it.
+    program
+        The structure: which variables, which factors.
+    """
+
+    data: dict[str, Array]
+    missing: dict[str, Array]
+    closures: dict[tuple[str, str], list[Array]]
+    program: Program = field(metadata={"static": True})
+
+    @property
+    def latent(self) -> tuple[str, ...]:
+        """Names of the variables of a position, parents first."""
+        return self.program.latent
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """Names of the observed variables, parents first."""
+        return self.program.observed
+
+    def touching(self, variables: Iterable[str]) -> tuple[str, ...]:
+        """Names of the factors that depend on any of these variables: theirs, and their children's.
+
+        Everything else cancels when only these variables move (their Markov blanket).
+        """
+        moved = set(variables)
+        return tuple(
+            name for name in (*self.latent, *self.observed) if moved & self.program.upstream[name]
+        )
+
+    def log_factors(
+        self, position: Position, names: Iterable[str] | None = None
+    ) -> dict[str, Array]:
+        """Return the untempered log density of each factor, by name.
+
+        Where one factor is -inf the position is outside the support, and other factors, whose
+        parameters may be meaningless there, are -inf if they are not a number. A NaN that remains
+        is a fault of the model.
+
+        Parameters
+        ----------
+        position
+            Values of all latent variables.
+        names
+            Which factors; all by default.
+        """
+        names = (*self.latent, *self.observed) if names is None else tuple(names)
+        values = self.values(position, names)
+        factors = {name: jnp.sum(self.pointwise(name, values)) for name in names}
+        outside = jnp.any(jnp.stack([f == -jnp.inf for f in factors.values()]))
+        return {name: jnp.where(outside & jnp.isnan(f), -jnp.inf, f) for name, f in factors.items()}
+
+    def log_prior(self, position: Position) -> Array:
+        """Return the log density of the latent variables, a scalar."""
+        return sum_of(self.log_factors(position, self.latent), self.latent)
+
+    def log_likelihood(self, position: Position) -> Array:
+        """Return the log density of all observed variables, a scalar."""
+        return sum_of(self.log_factors(position), self.observed)
+
+    def pointwise_log_likelihood(self, position: Position) -> dict[str, Array]:
+        """Return the log density of every observation, by observed variable.
+
+        Of the shape of the observations without event dimensions; a vector of those that were seen
+        where some are missing.
+        """
+        values = self.values(position, self.observed)
+        found = {}
+        for name in self.observed:
+            pointwise = self._log_prob(name, values)
+            seen = self.program.model.nodes[name].missing
+            found[name] = pointwise if seen is None else pointwise[np.nonzero(~seen)]
+        return found
+
+    def values(self, position: Position, names: Iterable[str] | None = None) -> dict[str, Array]:
+        """Return data, position, and all that follows from them.
+
+        Parameters
+        ----------
+        position
+            Values of all latent variables.
+        names
+            Factors or deterministic variables, if only what these are computed from is wanted.
+        """
+        names = self.program.upstream if names is None else names
+        upstream = set().union(*(self.program.upstream[name] for name in names))
+        values = {**self.data, **position}
+        for name in self.program.order:
+            if name in upstream:
+                self._complete(name, values)
+        return values
+
+    def pointwise(self, factor: str, values: Mapping[str, Array]) -> Array:
+        """Return the log density of each draw that a factor consists of; 0 for other draws.
+
+        Parameters
+        ----------
+        factor
+            Name of a latent or observed variable.
+        values
+            From `values`.
+        """
+        name = self.program.node_of[factor]
+        pointwise = self._log_prob(name, values)
+        if name not in self.missing:
+            return pointwise
+        belongs = self.missing[name] if factor != name else ~self.missing[name]
+        return jnp.where(belongs, pointwise, 0.0)
+
+    def deterministics(self, position: Position) -> dict[str, Array]:
+        """Return the values of the deterministic variables."""
+        names = self.program.deterministic
+        values = self.values(position, names)
+        return {name: values[name] for name in names}
+
+    def sample_prior(self, key: Array) -> Position:
+        """Draw a position from the prior: every latent variable given its parents.
+
+        An observed parent has the value that was observed.
+        """
+        values = self._simulate(key, self.latent, dict(self.data))
+        return {name: values[name] for name in self.latent}
+
+    def predict(self, key: Array, position: Position) -> dict[str, Array]:
+        """Draw new values of the observed variables given a position."""
+        values = self._simulate(key, self.observed, {**self.data, **position})
+        return {name: values[name] for name in self.observed}
+
+    def sample_prior_predictive(self, key: Array) -> dict[str, Array]:
+        """Draw all variables from the model as if nothing had been observed."""
+        names = set(self.program.order) - set(self.program.deterministic)
+        values = self._simulate(key, names, dict(self.data))
+        return {name: values[name] for name in self.program.order}
+
+    def constrain(self, unconstrained: Position) -> tuple[Position, Array]:
+        """Map real vectors to a position.
+
+        Parameters
+        ----------
+        unconstrained
+            Latent variable -> array of any real numbers, of the shape that `unconstrain` returns.
+
+        Returns
+        -------
+        tuple of dict and Array
+            The position, and the log determinant of the Jacobian: what to add to a log density of
+            positions to have the log density of `unconstrained`.
+
+        Raises
+        ------
+        UserError
+            A variable is discrete, or its support is not known.
+        """
+        return self._transform("constrain", unconstrained)
+
+    def unconstrain(self, position: Position) -> Position:
+        """Map a position inside the support to real vectors, the inverse of `constrain`."""
+        return self._transform("unconstrain", position)[0]
+
+    def explain(self, position: Position) -> Explanation:
+        """Tell each factor's value and support at a point, to find what is wrong there.
+
+        Examples
+        --------
+        >>> import distrax as dx
+        >>> from bamopipe.base import Model
+        >>> from bamopipe.target import compile_target
+        >>> model = Model()
+        >>> scale = model.add_node("scale", distribution=dx.Gamma(2.0, 1.0))
+        >>> y = model.add_node(
+        ...     "y", distribution=dx.Normal, parents=dict(loc=0, scale=scale), observations=[1.0]
+        ... )
+        >>> print(compile_target(model).explain({"scale": -1.0}))
+        variable  factor       log density
+        scale     prior               -inf  -1. is outside the support of Gamma
+        y         likelihood          -inf  follows from scale
+        sum                           -inf
+        """
+        self.check_position(position)
+        with precision_context(self.program.precision):
+            return explain(self, {name: jnp.asarray(value) for name, value in position.items()})
+
+    def check_position(self, position: Position) -> None:
+        """Raise UserError unless a position has every latent variable in its shape."""
+        for name in position:
+            if name not in self.latent:
+                raise UserError(
+                    f"the position has {name!r}, which is no latent variable"
+                    f"{nearest(name, self.latent)}"
+                )
+        for name in self.latent:
+            if name not in position:
+                raise UserError(f"the position lacks the latent variable {name!r}")
+            if jnp.shape(position[name]) != self.program.shapes[name]:
+                raise UserError(
+                    f"{name!r} has shape {jnp.shape(position[name])} in the position; expected "
+                    f"{self.program.shapes[name]}"
+                )
+
+    def _call(self, kind: str, name: str, *arguments):
+        function = self.program.functions[kind, name]
+        if isinstance(function, UserError):
+            raise UserError(f"{name!r} cannot be moved in unconstrained space: {function}")
+        return function(self.closures[kind, name], *arguments)
+
+    def arguments(self, name: str, values: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the values of a node's parents, by the name of the argument."""
+        return {a: values[p] for a, p in self.program.model.nodes[name].parents.items()}
+
+    def _complete(self, name: str, values: dict[str, Array]) -> None:
+        """Set the value of a node that is not in a position itself, if it is of that kind."""
+        node = self.program.model.nodes[name]
+        if node.is_deterministic:
+            values[name] = self._call("compute", name, self.arguments(name, values))
+        elif node.imputes:
+            assert node.missing is not None
+            values[name] = (
+                self.data[name].at[np.nonzero(node.missing)].set(values[f"{name}_missing"])
+            )
+
+    def _log_prob(self, name: str, values: Mapping[str, Array]) -> Array:
+        """Evaluate a node's density at each draw that its value has."""
+        return self._call("log_prob", name, values[name], self.arguments(name, values))
+
+    def _simulate(self, key: Array, names: Iterable[str], values: dict[str, Array]) -> dict:
+        """Draw these variables in order; add them to the values of their parents and data."""
+        names = set(names)
+        for name in self.program.order:
+            node = self.program.model.nodes[name]
+            drawn = {name, f"{name}_missing"} & names if node.imputes else {name} & names
+            if drawn:
+                node_key = jax.random.fold_in(key, zlib.crc32(name.encode()))
+                draw = self._call("sample", name, node_key, self.arguments(name, values))
+                if node.imputes:
+                    assert node.missing is not None
+                    values[f"{name}_missing"] = draw[np.nonzero(node.missing)]
+                if name in drawn:
+                    values[name] = draw
+                    continue
+            self._complete(name, values)
+        return values
+
+    def _transform(self, kind: str, inputs: Position) -> tuple[Position, Array]:
+        """Constrain or unconstrain all variables, parents first."""
+        values: dict[str, Array] = dict(self.data)
+        outputs: Position = {}
+        total = jnp.zeros(())
+        for name in self.program.order:
+            factor = f"{name}_missing" if self.program.model.nodes[name].imputes else name
+            if factor in inputs:
+                arguments = (inputs[factor], self.arguments(name, values))
+                outputs[factor], log_det = self._call(kind, factor, *arguments)
+                total = total + log_det
+                values[factor] = outputs[factor] if kind == "constrain" else inputs[factor]
+            self._complete(name, values)
+        return outputs, total
+
+
+def sum_of(factors: Mapping[str, Array], names: Iterable[str]) -> Array:
+    """Add up the factors of these names; zero if there are none."""
+    return sum((factors[name] for name in names), start=jnp.zeros(()))
+
+
+def tempered(target: Target, factors: dict[str, Array], temperature: Array) -> Array:
+    """Return the tempered log density of these factors: only observed ones are tempered.
+
+    ``0 * -inf`` counts as 0: at temperature 0 the target is the prior.
+    """
+    total = jnp.zeros(())
+    for name, factor in factors.items():
+        if name in target.observed:
+            factor = jnp.where(temperature == 0, 0.0, temperature * factor)
+        total = total + factor
+    return total

@@ -1,0 +1,161 @@
+"""The models of bamopipe/models, their reference answers, and draws to compare with these."""
+
+import functools
+import json
+from pathlib import Path
+
+import blackjax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bamopipe import compose
+from bamopipe.inference import SMCInference
+from bamopipe.samplers import gibbs_sampler
+from bamopipe.stages import fit
+from bamopipe.target import Target, compile_target, precision_context
+
+FOLDER = Path(__file__).parent / "references"
+REFERENCES = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+NUM_CHAINS = 16  # of SMC, so that a standard error between chains means something
+
+
+def config(name: str, *overrides: str) -> dict:
+    """Compose the config of a run as `bamopipe run single model=NAME` does."""
+    _, (run,) = compose.spread("single", [f"model={name}", *overrides])
+    return run.content
+
+
+@functools.cache
+def target_of(name: str) -> Target:
+    """Compile a model with the priors and data of its config."""
+    return compile_target(fit.build_model(config(name)))
+
+
+def quantities(name: str, draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Compute what the reference of a model has, from draws of shape (chain, draw, ...).
+
+    Returns
+    -------
+    dict
+        Name of a scalar, such as ``beta[0]``, to its draws of shape (chain, draw).
+    """
+    target = target_of(name)
+
+    def follow(position):
+        values = {"log_likelihood": target.log_likelihood(position)}
+        return {**position, **values, **target.deterministics(position)}
+
+    with precision_context("float64"):
+        values = jax.device_get(jax.jit(jax.vmap(jax.vmap(follow)))(draws))
+    values = RELABEL.get(name, lambda values: values)(values)
+    found = {}
+    for key in REFERENCES[name]["quantities"]:
+        variable, _, index = key.rstrip("]").partition("[")
+        found[key] = values[variable][(..., *(int(i) for i in index.split(",") if i))]
+    return found
+
+
+def nuts(name: str, key: int, num_warmup: int = 1000, num_samples: int = 2000) -> dict:
+    """Draw from a posterior by four chains of BlackJAX's NUTS on the unconstrained target.
+
+    Each chain starts at the most probable of 100 draws from the prior and adapts by itself.
+    """
+    target = target_of(name)
+
+    def log_density(unconstrained):
+        position, log_det = target.constrain(unconstrained)
+        return target.log_prior(position) + target.log_likelihood(position) + log_det
+
+    def start(key):
+        positions = jax.vmap(target.sample_prior)(jax.random.split(key, 100))
+        unconstrained = jax.vmap(target.unconstrain)(positions)
+        values = jax.vmap(log_density)(unconstrained)
+        best = jnp.argmax(jnp.where(jnp.isnan(values), -jnp.inf, values))
+        return jax.tree.map(lambda leaf: leaf[best], unconstrained)
+
+    def chain(key):
+        start_key, warmup_key, sample_key = jax.random.split(key, 3)
+        adaptation = blackjax.window_adaptation(
+            blackjax.nuts,
+            log_density,
+            target_acceptance_rate=0.95,
+            adaptation_info_fn=lambda *_: None,
+        )
+        (state, parameters), _ = adaptation.run(warmup_key, start(start_key), num_warmup)
+        kernel = blackjax.nuts(log_density, **parameters)
+
+        def step(state, key):
+            state, info = kernel.step(key, state)
+            return state, (target.constrain(state.position)[0], info.is_divergent)
+
+        return jax.lax.scan(step, state, jax.random.split(sample_key, num_samples))[1]
+
+    with precision_context("float64"):
+        draws, divergent = jax.device_get(
+            jax.jit(jax.vmap(chain))(jax.random.split(jax.random.key(key), 4))
+        )
+    print(f"{name}: {divergent.sum()} divergences")
+    return draws
+
+
+@functools.cache
+def smc(name: str, key: int):
+    """Run SMC with the settings of `conf/`, for the evidence or the many modes of a model."""
+    sampler = f"{name}/random_walk"
+    has_sampler = Path("conf/sampler", f"{sampler}.yaml").is_file()
+    settings = config(
+        name,
+        f"inference.num_chains={NUM_CHAINS}",
+        *([f"sampler={sampler}"] if has_sampler else []),
+        *OVERRIDES.get(name, ()),
+    )
+    if name not in KERNELS:
+        engine = fit.build_engine(settings)
+    else:
+        model = fit.build_model(settings)
+        inference = {k: v for k, v in settings["inference"].items() if k != "name"}
+        engine = SMCInference(model, KERNELS[name](model), **inference)
+    return engine.run(jax.random.key(key))
+
+
+def _by_intercept(values):
+    """Let the lines of the growth mixture, which can be exchanged, ascend in their intercepts."""
+    order = np.argsort(values["eta"][..., 0], axis=-1)
+    return {
+        **values,
+        "eta": np.take_along_axis(values["eta"], order[..., None], axis=-2),
+        "sigma": np.take_along_axis(values["sigma"], order, axis=-1),
+        "weight": np.take_along_axis(values["weight"], order, axis=-1),
+    }
+
+
+def _flip_one(key, included):
+    index = jax.random.randint(key, (), 0, included.shape[0])
+    return included.at[index].set(1 - included[index])
+
+
+def _spike_and_slab(model):
+    """Move the inclusions, which are discrete, one flip at a time."""
+    walk = blackjax.normal_random_walk
+    return gibbs_sampler(
+        model,
+        dict(
+            included=lambda log_density: blackjax.rmh(log_density, _flip_one),
+            beta=walk,
+            variance=walk,
+        ),
+        dict(beta=dict(sigma=0.2), variance=dict(sigma=0.4)),
+    )
+
+
+# What some models need beyond the settings that all share.
+RELABEL = {"growth_mixture": _by_intercept}
+KERNELS = {"spike_and_slab": _spike_and_slab}
+OVERRIDES = {
+    # over a thousand observations
+    "poisson_goals": ("inference.num_mutations=20",),
+    "negative_binomial_goals": ("inference.num_mutations=20",),
+    # fifteen dimensions, and modes to be found
+    "growth_mixture": ("inference.num_particles=4000", "inference.num_mutations=200"),
+}

@@ -1,0 +1,157 @@
+"""Every model of bamopipe/models against an answer that owes nothing to bamopipe.
+
+The files in tests/references hold posterior moments and evidences, by closed forms, quadrature or
+long runs of another sampler, with the scripts that made them, and log densities at three positions.
+
+What is estimated here has to lie within 4 standard errors of the reference, where the error
+combines both sides. There are some thousand such comparisons in all. If every program is right,
+one normal estimate exceeds 4 standard errors once in 16,000 times, so that all pass at 94 of 100
+keys; a threshold that is right for each number alone, such as 2, would fail at every key, and a
+mistake in a model moves its numbers by far more than 4. Where the error itself comes from the 16
+chains of SMC, the threshold is the quantile of Student's distribution with the same probability.
+The keys were chosen beforehand.
+"""
+
+from pathlib import Path
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import norm, t
+
+import gallery
+from bamopipe.target import precision_context
+
+MODELS = sorted(p.stem for p in Path("bamopipe/models").glob("*.py") if p.stem != "__init__")
+KEY = 30
+WITHIN = 4.0
+WITHIN_OF_CHAINS = float(t.isf(norm.sf(WITHIN), gallery.NUM_CHAINS - 1))
+
+models = pytest.mark.parametrize("name", gallery.REFERENCES)
+
+
+def is_for_nuts(name):
+    """Whether NUTS can reach the whole posterior: no discrete variable, no lines to exchange."""
+    return not gallery.target_of(name).program.discrete and name not in gallery.RELABEL
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_config_data_and_a_reference(name):
+    settings = gallery.config(name)
+    assert settings["model"]["_target_"] == f"bamopipe.models.{name}.model"
+    assert all(Path(file).is_file() for file in settings["data"]["files"].values())
+    assert gallery.REFERENCES[name]["model"] == name
+    assert Path(gallery.REFERENCES[name]["script"]).is_file()
+
+
+def test_no_config_or_reference_without_a_model():
+    for folder in ("conf/model", "conf/data", "conf/sampler", "tests/references"):
+        named = {p.stem for p in Path(folder).glob("*") if p.suffix in ("", ".yaml", ".json")}
+        assert named - {"random_walk", "__pycache__"} <= set(MODELS), folder
+
+
+@models
+def test_densities(name):
+    reference, target = gallery.REFERENCES[name], gallery.target_of(name)
+    rtol = reference.get("rtol", 1e-8)
+    assert len(reference["densities"]) == 3
+    positions = [entry["position"] for entry in reference["densities"]]
+    with precision_context("float64"):
+        example = jax.eval_shape(target.sample_prior, jax.random.key(KEY))
+        stacked = {n: np.stack([p[n] for p in positions]) for n in positions[0]}
+        stacked = {n: jnp.asarray(values, example[n].dtype) for n, values in stacked.items()}
+        target.check_position({n: values[0] for n, values in stacked.items()})
+        for what in ("log_prior", "log_likelihood"):
+            found = _at_each(getattr(target, what), stacked)
+            expected = [entry[what] for entry in reference["densities"]]
+            np.testing.assert_allclose(found, expected, rtol=rtol, err_msg=what)
+
+
+@models
+def test_prior_draws_are_possible_and_survive_a_round_trip(name):
+    target = gallery.target_of(name)
+    with precision_context("float64"):
+        keys = jax.random.split(jax.random.key(KEY), 20)
+        draws = _at_each(target.sample_prior, keys)
+        for density in (target.log_prior, target.log_likelihood):
+            assert np.all(np.isfinite(_at_each(density, draws)))
+        if target.program.discrete:
+            return
+        # through the host, so that no bijector can remember where its output came from
+        again, log_det = _at_each(target.constrain, _at_each(target.unconstrain, draws))
+        assert np.all(np.isfinite(log_det))
+        for variable, values in draws.items():
+            np.testing.assert_allclose(again[variable], values, rtol=1e-9, atol=1e-12)
+
+
+def _at_each(function, arguments):
+    return jax.device_get(jax.jit(jax.vmap(function))(arguments))
+
+
+@pytest.mark.slow
+@models
+def test_posterior(name):
+    expected = gallery.REFERENCES[name]["quantities"]
+    if is_for_nuts(name):
+        draws = xr.Dataset(
+            {
+                quantity: (("chain", "draw"), values)
+                for quantity, values in gallery.quantities(name, gallery.nuts(name, KEY)).items()
+            }
+        )
+        r_hat = {quantity: float(value) for quantity, value in az.rhat(draws).items()}
+        assert max(r_hat.values()) < 1.01, r_hat
+        mean_error, sd_error = az.mcse(draws, method="mean"), az.mcse(draws, method="sd")
+        found = {
+            quantity: {
+                "mean": (float(values.mean()), float(mean_error[quantity])),
+                "sd": (float(values.std(ddof=1)), float(sd_error[quantity])),
+            }
+            for quantity, values in draws.items()
+        }
+        within = WITHIN
+    else:
+        result = gallery.smc(name, KEY)
+        assert result.converged
+        draws = gallery.quantities(name, dict(result["final_state"].particles))
+        found = {
+            quantity: {
+                "mean": _between_chains(values.mean(axis=1)),
+                "sd": _between_chains(values.std(axis=1)),
+            }
+            for quantity, values in draws.items()
+        }
+        within = WITHIN_OF_CHAINS
+    distances = {
+        f"{part} of {quantity}": (value - expected[quantity][part])
+        / np.hypot(error, expected[quantity][f"{part}_error"])
+        for quantity, parts in found.items()
+        for part, (value, error) in parts.items()
+    }
+    worst = max(distances, key=lambda what: abs(distances[what]))
+    print(f"{name}: {len(distances)} numbers, {worst} off by {distances[worst]:.1f} errors")
+    assert {what: d for what, d in distances.items() if not abs(d) < within} == {}
+
+
+def _between_chains(estimates):
+    return estimates.mean(), estimates.std(ddof=1) / len(estimates) ** 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [name for name, reference in gallery.REFERENCES.items() if "log_evidence" in reference]
+)
+def test_log_evidence(name):
+    expected = gallery.REFERENCES[name]["log_evidence"]
+    result = gallery.smc(name, KEY)
+    assert result.converged
+    error = np.hypot(result.log_evidence_se, expected["error"])
+    distance = (result.log_evidence - expected["value"]) / error
+    print(
+        f"{name}: {result.log_evidence:.3f} ± {result.log_evidence_se:.3f}, {distance:.1f} errors"
+    )
+    assert abs(distance) < WITHIN_OF_CHAINS
+    assert result.log_evidence_se < 0.1
