@@ -60,7 +60,6 @@ POSITIVE = ([0.1, 3.0], [0.0, -0.5, INF])
 UNIT = ([0.2, 0.9], [0.0, -0.1, 1.0, 1.1])
 VECTOR = ([[1.0, -2.0]], [[INF, 0.0]])
 COUNTS = ([0.0, 4.0], [-1.0, 0.5, INF])
-PLANE = ([[[1.0, -2.0], [0.5, 3.0]]], [[[INF, 0.0], [0.0, 0.0]]])
 SIMPLEX = (
     [[0.2, 0.3, 0.5]],
     [[0.2, 0.3, 0.6], [-0.2, 0.7, 0.5], [1.2, -0.1, -0.1], [0.0, 0.5, 0.5], [0.2, 0.3, 0.4]],
@@ -222,7 +221,6 @@ CASES = {
     "tfd.BetaBinomial": Case(
         lambda: tfd.BetaBinomial(5.0, 2.0, 3.0), [0.0, 5.0], [6.0, -1.0, 2.5], range(6)
     ),
-    "tfd.BetaQuotient": Case(lambda: tfd.BetaQuotient(2.0, 3.0, 4.0, 5.0), *POSITIVE),
     "tfd.Binomial": Case(
         lambda: tfd.Binomial(5.0, probs=0.3), [0.0, 5.0], [6.0, -1.0, 2.5], range(6)
     ),
@@ -296,10 +294,10 @@ CASES = {
     ),
     "tfd.GeneralizedNormal": Case(lambda: tfd.GeneralizedNormal(0.0, 1.0, 3.0), *REAL),
     "tfd.GeneralizedPareto": Case(
-        lambda: tfd.GeneralizedPareto(0.1, 1.0, 0.2), [0.1, 3.0], [0.0, -2.0, INF]
+        lambda: tfd.GeneralizedPareto(0.5, 1.0, 0.2), [0.5, 3.0], [0.4, -2.0, INF]
     ),
     "tfd.GeneralizedPareto, bounded": Case(
-        lambda: tfd.GeneralizedPareto(0.1, 1.0, -0.2), [0.1, 5.0], [0.0, 5.2]
+        lambda: tfd.GeneralizedPareto(0.5, 1.0, -0.2), [0.5, 5.0], [0.4, 5.6]
     ),
     "tfd.Geometric": Case(lambda: tfd.Geometric(probs=0.3), *COUNTS, range(100)),
     "tfd.Gumbel": Case(lambda: tfd.Gumbel(0.0, 1.0), *REAL),
@@ -386,38 +384,6 @@ CASES = {
         [[1.0, 2.0]],
         [[-1.0, -2.0]],
     ),
-    "tfd.MatrixNormalLinearOperator": Case(
-        lambda: tfd.MatrixNormalLinearOperator(
-            jnp.zeros((2, 2)), LowerTriangular(jnp.array(CHOLESKY)), LowerTriangular(jnp.eye(2))
-        ),
-        *PLANE,
-    ),
-    "tfd.MatrixNormalLinearOperator, two by one": Case(
-        lambda: tfd.MatrixNormalLinearOperator(
-            jnp.zeros((2, 1)), LowerTriangular(jnp.array(CHOLESKY)), LowerTriangular(jnp.eye(1))
-        ),
-        [[[1.0], [-2.0]]],
-        [[[INF], [0.0]]],
-    ),
-    "tfd.MatrixTLinearOperator": Case(
-        lambda: tfd.MatrixTLinearOperator(
-            3.0,
-            jnp.zeros((2, 2)),
-            LowerTriangular(jnp.array(CHOLESKY)),
-            LowerTriangular(jnp.eye(2)),
-        ),
-        *PLANE,
-    ),
-    "tfd.MatrixTLinearOperator, two by one": Case(
-        lambda: tfd.MatrixTLinearOperator(
-            3.0,
-            jnp.zeros((2, 1)),
-            LowerTriangular(jnp.array(CHOLESKY)),
-            LowerTriangular(jnp.eye(1)),
-        ),
-        [[[1.0], [-2.0]]],
-        [[[INF], [0.0]]],
-    ),
     "tfd.Mixture": Case(
         lambda: tfd.Mixture(
             tfd.Categorical(probs=[0.3, 0.7]), [tfd.Gamma(2.0, 1.0), tfd.LogNormal(0.0, 1.0)]
@@ -498,9 +464,6 @@ CASES = {
         list(permutations(range(3))),
     ),
     "tfd.Poisson": Case(lambda: tfd.Poisson(3.0), *COUNTS, range(50)),
-    "tfd.PoissonLogNormalQuadratureCompound": Case(
-        lambda: tfd.PoissonLogNormalQuadratureCompound(0.0, 0.5), *COUNTS, range(60)
-    ),
     "tfd.PowerSpherical": Case(lambda: tfd.PowerSpherical([0.6, 0.8], 2.0), *CIRCLE),
     "tfd.ProbitBernoulli": Case(
         lambda: tfd.ProbitBernoulli(probs=0.3), [0.0, 1.0], [2.0, 0.5, -1.0], [0, 1]

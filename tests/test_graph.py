@@ -19,6 +19,8 @@ from tensorflow_probability.substrates import jax as tfp
 import trees
 from bamopipe.base import Model
 from bamopipe.graph import Graph, GraphNode, describe
+from bamopipe.graph.formula import formula
+from bamopipe.node import Node
 from bamopipe.plots import graph as plots
 from bamopipe.plots import layers, style
 
@@ -266,9 +268,7 @@ def test_json_brings_the_same_graph_back(graph):
     ],
 )
 def test_an_instance_is_written_with_its_parameters(distribution, text):
-    model = Model()
-    model.add_node("x", distribution=distribution)
-    assert model.graph().nodes[0].formula == text
+    assert formula(Node("x", distribution=distribution), {}) == text
 
 
 def test_a_bijector_is_written_around_the_distribution():

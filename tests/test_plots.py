@@ -31,7 +31,7 @@ def test_listing_the_figures_loads_nothing_heavy():
         "print([m for m in ('matplotlib', 'xarray', 'arviz_base', 'jax') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "5 ('evidence',)\n[]\n"
+    assert run.stdout == "7 ('evidence',)\n[]\n"
 
 
 @pytest.mark.parametrize("name", FIGURES)

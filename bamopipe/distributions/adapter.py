@@ -1,6 +1,7 @@
 """One way to cast, evaluate and sample a distribution of either library."""
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import singledispatch
 from typing import Any
 
@@ -20,10 +21,10 @@ tfd = tfp.distributions
 
 DISTRIBUTIONS = (dx.Distribution, tfd.Distribution)
 BIJECTORS = (dx.Bijector, tfb.Bijector)
-# TFP's classes that are no JAX trees, or wrong ones, so that they are rebuilt from their arguments.
+# TFP's classes that are no JAX trees, or wrong ones, or whose precision is an argument.
 _OPAQUE = (
-    tfd.GaussianProcess, tfd.HiddenMarkovModel, tfd.LinearGaussianStateSpaceModel, tfd.MarkovChain,
-    tfd.PoissonLogNormalQuadratureCompound, tfd.StudentTProcess,
+    tfd.ContinuousBernoulli, tfd.GaussianProcess, tfd.HiddenMarkovModel,
+    tfd.LinearGaussianStateSpaceModel, tfd.MarkovChain, tfd.SphericalUniform, tfd.StudentTProcess,
 )  # fmt: skip
 
 
@@ -98,26 +99,32 @@ def cast(distribution, dtype):
     """
 
     def cast_leaf(leaf):
-        if isinstance(leaf, tfd.Distribution):
-            return rebuild(leaf)
+        if isinstance(leaf, DISTRIBUTIONS):
+            return _cast_parts(leaf, dtype)
         is_float = isinstance(leaf, float | np.generic | np.ndarray | Array) and jnp.issubdtype(
             jnp.result_type(leaf), jnp.floating
         )
         return jnp.asarray(leaf, dtype) if is_float else leaf
 
-    def rebuild(distribution):
-        if isinstance(distribution, dx.Distribution):  # distrax's wrapper around one of TFP
-            _, family = type(distribution).__bases__
-            return dx.as_distribution(cast(family(**distribution.parameters), dtype))
-        parameters = {k: cast(v, dtype) for k, v in distribution.parameters.items()}
+    return jax.tree.map(
+        cast_leaf, distribution, is_leaf=lambda node: isinstance(node, (dx.Distribution, *_OPAQUE))
+    )
+
+
+def _cast_parts(distribution, dtype):
+    """Cast a distribution that JAX cannot take apart, or not as far as its parts go."""
+    wraps_tfp = isinstance(distribution, tfd.Distribution)
+    if isinstance(distribution, dx.Distribution) and wraps_tfp:
+        _, family = type(distribution).__bases__
+        return dx.as_distribution(cast(family(**distribution.parameters), dtype))
+    if wraps_tfp:
+        parameters = {name: cast(value, dtype) for name, value in distribution.parameters.items()}
+        if jnp.issubdtype(parameters.get("dtype", int), jnp.floating):
+            parameters["dtype"] = dtype
         return type(distribution)(**parameters)
-
-    return jax.tree.map(cast_leaf, distribution, is_leaf=_is_opaque)
-
-
-def _is_opaque(node) -> bool:
-    """Tell a TFP distribution that JAX cannot take apart and put together rightly."""
-    return isinstance(node, tfd.Distribution) and isinstance(node, (dx.Distribution, *_OPAQUE))
+    copied = copy(distribution)
+    vars(copied).update(cast(vars(distribution), dtype))
+    return copied
 
 
 def log_prob(distribution, value: Array) -> Array:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+from tensorflow_probability.substrates import jax as tfp
 
 
 class Support(NamedTuple):
@@ -203,8 +204,9 @@ def multinomial(d) -> Support:
 
 def atom(d) -> Support:
     """The value `loc`, within its tolerances."""
-    slack = d.atol + d.rtol * jnp.abs(d.loc)
-    return Support(lambda x: jnp.abs(x - d.loc) <= slack, d.loc, discrete=True)
+    loc = tfp.tf2jax.convert_to_tensor(d.loc)  # TFP may have deferred it
+    slack = d.atol + d.rtol * jnp.abs(loc)
+    return Support(lambda x: jnp.abs(x - loc) <= slack, loc, discrete=True)
 
 
 def outcomes(d) -> Support:
@@ -254,7 +256,7 @@ def log_simplex(d) -> Support:
     size = d.event_shape[-1]
 
     def contains(x):
-        return jnp.all(x < 0, -1) & (jnp.abs(jnp.sum(jnp.exp(x), -1) - 1) < _tolerance(x, size))
+        return jnp.all((x < 0) & ~jnp.isinf(x), -1) & (jnp.abs(jnp.sum(jnp.exp(x), -1) - 1) < _tolerance(x, size))
 
     return Support(contains, jnp.full(size, -jnp.log(float(size))))
 

@@ -27,7 +27,7 @@ MOST_DETAILED = 30
 """With more nodes than these, what they are drawn from is left out."""
 
 # All lengths are in inches, all sizes of letters in points.
-WIDEST = 11.0
+WIDEST = 10.0
 RADIUS, DIAMOND, DOT = 0.19, 0.23, 0.04
 GAP = 0.18
 NAME_SIZE, TEXT_SIZE, LINE = 9.0, 6.5, 0.11
@@ -152,11 +152,9 @@ def _count(graph: Graph) -> str:
 def _plan(graph: Graph) -> Drawing:
     """Choose how much to say of each node, and where to put it."""
     detailed = len(graph.nodes) <= MOST_DETAILED
-    boxes, layers = _arrange(graph, detailed)
-    if detailed and _span(boxes, layers)[1] > WIDEST:
-        detailed = False
-        boxes, layers = _arrange(graph, detailed)
-    note = "" if detailed else "distributions not shown"
+    boxes = {node.name: _box(node, detailed) for node in graph.nodes}
+    extents = {name: box.extent for name, box in boxes.items()}
+    layers = arrange(extents, graph.edges, GAP, WIDEST)
     start, width = _span(boxes, layers)
     page = max(style.WIDTH, width + 2 * MARGIN)
     shift = (page - width) / 2 - start
@@ -173,14 +171,8 @@ def _plan(graph: Graph) -> Drawing:
         rows.append((top, top - height))
         top -= height + gap
     middle = {name: sum(rows[row[name]]) / 2 for name in boxes}
+    note = "" if detailed else "distributions not shown"
     return Drawing(boxes, layers._replace(x=x), middle, rows, (page, total), note)
-
-
-def _arrange(graph: Graph, detailed: bool) -> tuple[dict[str, Box], Layers]:
-    boxes = {node.name: _box(node, detailed) for node in graph.nodes}
-    extents = {name: box.extent for name, box in boxes.items()}
-    # With details the rows stay whole, to see whether they fit.
-    return boxes, arrange(extents, graph.edges, GAP, float("inf") if detailed else WIDEST)
 
 
 def _span(boxes: dict[str, Box], layers: Layers) -> tuple[float, float]:

@@ -57,7 +57,7 @@ def arrange(
     gap : float
         The least room between items of a row.
     widest : float
-        Nodes that would make a row wider than this are put into a row of their own below.
+        A row that would be wider than this is broken into rows of about the same width.
 
     Returns
     -------
@@ -104,11 +104,12 @@ def _rows(
         layers[depth[name]].append(name)
     rows: list[list[Item]] = []
     for layer in range(len(layers)):
+        room = {name: gap + sum(extents[name]) for name in layers[layer]}
+        even = sum(room.values()) / max(1.0, np.ceil(sum(room.values()) / widest))
         rows.append([])
         width = 0.0
-        for name in layers[layer]:
-            own = gap + sum(extents[name])
-            if rows[-1] and width + own > widest:
+        for name, own in room.items():
+            if rows[-1] and (width >= even or width + own > widest):
                 rows.append([])
                 width = 0.0
             rows[-1].append(name)

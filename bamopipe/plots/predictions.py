@@ -1,7 +1,6 @@
 """What the model predicts beside what was observed, before and after seeing the data."""
 
 import math
-import textwrap
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -47,7 +46,7 @@ class Panel(NamedTuple):
     draws : numpy.ndarray
         Predictions of shape (draw, element); NaN where they are not finite.
     remark : str
-        What is missing.
+        What is missing, in a line of its own if anything is in this row.
     """
 
     ax: Axes
@@ -117,7 +116,7 @@ def plot(tree: xr.DataTree) -> Figure:
     names = [*(n for n in data if n in predicted), *(n for n in predicted if n not in data)]
     shown = names[:MOST_ROWS]
     note = f"{len(shown)} of {len(names)} variables shown" if len(shown) < len(names) else ""
-    size = (style.WIDTH, 2.2 * max(1, len(shown)))
+    size = (style.WIDTH, 2.35 * max(1, len(shown)))
     made = _headed(tree, size, note)
     if not shown:
         made.text(0.5, 0.3, "nothing is predicted", ha="center", fontsize=14, color=style.GREY)
@@ -172,12 +171,14 @@ def _row(
         )
         for group, (_, left_out) in draws.items()
     }
+    second_line = any(remarks.values())
     panels = []
     for group, ax in axes.items():
         title, color = GROUPS[group]
-        ax.set_title(title, loc="left", fontweight="bold", pad=28 if any(remarks.values()) else 17)
+        ax.set_title(title, loc="left", fontweight="bold", pad=28 if second_line else 17)
         if group in draws and np.isfinite(draws[group][0]).any():
-            panels.append(Panel(ax, color, draws[group][0], remarks[group]))
+            below = "\n" * second_line + remarks[group]
+            panels.append(Panel(ax, color, draws[group][0], below))
             continue
         why = "no finite predictions" if group in draws else "no predictions"
         why = f"{name} has no elements" if outline.size == 0 else f"{why} of {name}"
@@ -228,8 +229,7 @@ def _few_values(panels: list[Panel], observed: np.ndarray) -> tuple[np.ndarray, 
     seen = observed[np.isfinite(observed)]
     basis = seen if seen.size else draws[-1]
     low, high = basis.min(), basis.max()
-    whole = not any(np.any(part % 1) for part in [seen, *draws])
-    if high - low >= MOST_VALUES or not whole:
+    if high - low >= MOST_VALUES or any(np.any(part % 1) for part in [seen, *draws]):
         return np.empty(0), []
     values = np.arange(low, high + 1)
     ticks = [f"{value:.0f}".replace("-", "−") for value in values]
@@ -298,12 +298,10 @@ def _elements(panels: list[Panel], observed: np.ndarray, name: str, outline: xr.
     places = np.arange(observed.size)
     if places.size > MOST_TICKS:
         places = places[:: math.ceil(places.size / 6)]
-    names = [
-        textwrap.shorten(text, 20, placeholder="…") for text in labels(outline, style.ELEMENTS)
-    ]
-    names = [names[place] for place in places]
-    upright: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    turned = upright if len(names) * (2 + max(map(len, names))) > 64 else {}
+    names = labels(outline, style.ELEMENTS)
+    names = [n if len(n) <= 20 else n[:19] + "…" for n in (names[place] for place in places)]
+    slanted: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    turned = slanted if len(names) * (2 + max(map(len, names))) > 64 else {}
     dims = [str(dim) for dim in outline.dims[2:] if "_dim_" not in str(dim)]
     for panel, interval, scale in zip(panels, intervals, scales, strict=True):
         _set_scale(panel.ax, "y", scale, name)
@@ -325,7 +323,7 @@ def _bars(panel: Panel, interval: np.ndarray, observed: np.ndarray) -> None:
     # Shows also where an interval has no length.
     panel.ax.plot(places, median, "_", color=panel.color, markersize=width)
     panel.ax.plot(
-        places, observed, "o", color=style.OBSERVED, markersize=min(5.0, max(3.2, 0.7 * width)),
+        places, observed, "o", color=style.OBSERVED, markersize=min(5.0, max(3.2, 0.9 * width)),
         markeredgecolor="white", markeredgewidth=0.5,
     )  # fmt: skip
     panel.ax.set_xlim(-0.6, count - 0.4)
@@ -364,7 +362,7 @@ def _say(
         text = f"observation {'outside' if outside else 'inside'} the 90% interval"
     text = text if total else "no observations"
     panel.ax.annotate(
-        "\n".join(filter(None, [text, panel.remark])), (0, 1), (0, 4), "axes fraction",
+        text + panel.remark, (0, 1), (0, 4), "axes fraction",
         "offset points", va="bottom", fontsize=7.5, color=style.GREY,
     )  # fmt: skip
 
@@ -397,10 +395,10 @@ def _set_bins(panel: Panel, scale: Scale, name: str, count: int) -> np.ndarray:
     """Set the x axis, and find the edges of about so many even bins along it."""
     limits = _set_scale(panel.ax, "x", scale, name)
     if scale.name == "linear" and not np.any(np.nan_to_num(panel.draws) % 1):
-        width = math.ceil((scale.high - scale.low + 1) / count)
-        edges = np.arange(math.floor(scale.low), scale.high + width + 1, width) - 0.5
+        width = np.ceil((scale.high - scale.low + 1) / count)
+        edges = np.arange(np.floor(scale.low), scale.high + width + 1, width) - 0.5
         panel.ax.set_xlim(edges[0] - 0.2 * width, edges[-1] + 0.2 * width)
-        panel.ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        panel.ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
         return edges
     transform = panel.ax.xaxis.get_transform()
     start, stop = transform.transform(limits)
@@ -414,7 +412,7 @@ def _set_scale(ax: Axes, which: str, scale: Scale, name: str) -> np.ndarray:
     if scale.name == "log":
         name += " (log scale)"
     elif scale.name == "symlog":
-        name += f" (log scale beyond ±{scale.linear_to:g})"
+        name += f" (log scale beyond ±{_number(scale.linear_to)})"
         decades = [math.log10(max(1, end / scale.linear_to)) for end in (scale.high, -scale.low)]
         sides = (scale.high > 0) + (scale.low < 0)
         # A third of the axis is for the data.
@@ -425,7 +423,7 @@ def _set_scale(ax: Axes, which: str, scale: Scale, name: str) -> np.ndarray:
         axis.set_ticks(list(ticks), list(ticks.values()))
         axis.set_ticks([], minor=True)
     elif scale.name == "linear":
-        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
     transform = axis.get_transform()
     low, high = transform.transform([scale.low, scale.high])
@@ -441,7 +439,7 @@ def _symlog_ticks(scale: Scale) -> dict[float, str]:
     for sign, minus, end in ((1, "", scale.high), (-1, "−", -scale.low)):
         if end < scale.linear_to:
             continue
-        ticks[sign * scale.linear_to] = f"{minus}{scale.linear_to:g}"
+        ticks[sign * scale.linear_to] = minus + _number(scale.linear_to)
         start, stop = math.log10(scale.linear_to), math.log10(end)
         apart = 0.3 * (stop - start)
         last = math.floor(stop)
@@ -450,3 +448,11 @@ def _symlog_ticks(scale: Scale) -> dict[float, str]:
             if power - start > apart:
                 ticks[sign * 10.0**power] = f"${minus}10^{{{power}}}$"
     return ticks
+
+
+def _number(value: float) -> str:
+    """Write a number of one digit and its power of ten."""
+    if 1e-3 <= value < 1e5:
+        return f"{value:,g}"
+    power = math.floor(math.log10(value))
+    return rf"${value / 10.0**power:.0f}\times10^{{{power}}}$"

@@ -14,9 +14,6 @@ fit what it found gives each its weight, and the evidence.
 
 import sys
 
-from make_2 import densities, summarise  # first: it sets up JAX
-
-# isort: split
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +21,7 @@ import numpyro
 import numpyro.distributions as dist
 from common_2 import read, scalars, write
 from jax.scipy.special import ndtr
+from make_2 import densities, summarise  # which sets up JAX for both
 from numpyro.infer import MCMC, NUTS, init_to_value
 from numpyro.infer.util import log_density
 from scipy.special import logsumexp
@@ -96,7 +94,7 @@ def run_nuts(model, centred, num_samples, num_warmup=2000, target_accept_prob=0.
     return draws, int(fields["diverging"].sum())
 
 
-def make_expectancy_valence_hierarchical(num_samples=10_000):
+def make_expectancy_valence_hierarchical(num_samples=12_000):
     """One long run."""
     model = expectancy_valence_hierarchical
     draws, divergences = run_nuts(model, False, num_samples)
@@ -186,14 +184,13 @@ def make_growth_mixture(num_draws=400_000):
         }
         named = {part: scalars(name, moment) for part, moment in parts.items()}
         quantities |= {key: {part: named[part][key] for part in parts} for key in named["mean"]}
-    positions = {n: v for n, v in draws.items()}
     return {
         "source": f"importance sampling, {num_draws} draws from Student distributions fitted to "
         f"the modes that NumPyro {numpyro.__version__} NUTS explored, ESS {ess:.0f}; lines in "
         "ascending order of their intercepts",
         "log_evidence": {"value": log_evidence, "error": np.sqrt(1 / ess - 1 / num_draws)},
         "quantities": quantities,
-        "densities": densities(model, positions),
+        "densities": densities(model, draws),
     }
 
 
