@@ -135,7 +135,7 @@ CASES = {
         [[0.5, -1.0], [-0.5, 1.0]],
     ),
     "dx.Independent, of TFP's": Case(
-        lambda: dx.Independent(tfd.InverseGamma([2.0, 3.0], 0.1), 1),
+        lambda: dx.Independent(tfd.InverseGamma([2.0, 3.0], 0.5), 1),
         [[0.5, 1.0]],
         [[0.5, -1.0], [-0.5, 1.0]],
     ),
@@ -345,9 +345,6 @@ CASES = {
     "tfd.JohnsonSU": Case(lambda: tfd.JohnsonSU(0.5, 1.0, 0.1, 1.0), *REAL),
     "tfd.Kumaraswamy": Case(lambda: tfd.Kumaraswamy(2.0, 3.0), *UNIT),
     "tfd.LKJ": Case(lambda: tfd.LKJ(2, 1.5), *CORRELATION),
-    "tfd.LKJ, Cholesky factors": Case(
-        lambda: tfd.LKJ(2, 1.5, input_output_cholesky=True), *FACTOR
-    ),
     "tfd.LKJ, three by three": Case(lambda: tfd.LKJ(3, 1.5), [np.eye(3)], [np.ones((3, 3))]),
     "tfd.LambertWDistribution": Case(
         lambda: tfd.LambertWDistribution(tfd.Normal(0.0, 1.0), 0.0, 1.0, 0.1), *REAL
@@ -358,10 +355,10 @@ CASES = {
         lambda: tfd.LinearGaussianStateSpaceModel(
             2,
             jnp.eye(1),
-            tfd.MultivariateNormalDiag([0.0], [0.1]),
+            tfd.MultivariateNormalDiag(jnp.zeros(1), 0.1 * jnp.ones(1)),
             jnp.eye(1),
-            tfd.MultivariateNormalDiag([0.0], [1.0]),
-            tfd.MultivariateNormalDiag([0.0], [1.0]),
+            tfd.MultivariateNormalDiag(jnp.zeros(1), jnp.ones(1)),
+            tfd.MultivariateNormalDiag(jnp.zeros(1), jnp.ones(1)),
         ),
         [[[1.0], [-2.0]]],
         [[[INF], [0.0]]],
@@ -524,6 +521,13 @@ CASES = {
         ),
         *SIMPLEX,
     ),
+    "tfd.TransformedDistribution, onto Cholesky factors": Case(
+        lambda: tfd.TransformedDistribution(
+            tfd.WishartTriL(3.0, jnp.array(CHOLESKY)), tfb.Invert(tfb.CholeskyOuterProduct())
+        ),
+        [[[2.0, 0.0], [-0.5, 1.0]]],
+        [[[2.0, 0.0], [-0.5, -1.0]], [[2.0, 0.1], [-0.5, 1.0]]],
+    ),
     "tfd.TransformedDistribution, discrete": Case(
         lambda: tfd.TransformedDistribution(tfd.Poisson(3.0), tfb.Scale(2.0)),
         [0.0, 8.0],
@@ -577,11 +581,6 @@ CASES = {
         [[[0.0]], [[-1.0]]],
     ),
     "tfd.WishartTriL": Case(lambda: tfd.WishartTriL(3.0, jnp.array(CHOLESKY)), *COVARIANCE),
-    "tfd.WishartTriL, Cholesky factors": Case(
-        lambda: tfd.WishartTriL(3.0, jnp.array(CHOLESKY), input_output_cholesky=True),
-        [[[2.0, 0.0], [-0.5, 1.0]]],
-        [[[2.0, 0.0], [-0.5, -1.0]], [[2.0, 0.1], [-0.5, 1.0]]],
-    ),
     "tfd.ZeroInflatedNegativeBinomial": Case(
         lambda: tfd.ZeroInflatedNegativeBinomial(
             inflated_loc_probs=0.3, total_count=3.0, probs=0.5

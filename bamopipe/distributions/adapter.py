@@ -115,8 +115,9 @@ def _cast_parts(distribution, dtype):
     """Cast a distribution that JAX cannot take apart, or not as far as its parts go."""
     wraps_tfp = isinstance(distribution, tfd.Distribution)
     if isinstance(distribution, dx.Distribution) and wraps_tfp:
-        _, family = type(distribution).__bases__
-        return dx.as_distribution(cast(family(**distribution.parameters), dtype))
+        # distrax's wrapper passes on what is asked of the distribution inside it
+        inner = distribution.__getattr__("copy").__self__
+        return dx.as_distribution(cast(inner, dtype))
     if wraps_tfp:
         parameters = {name: cast(value, dtype) for name, value in distribution.parameters.items()}
         if jnp.issubdtype(parameters.get("dtype", int), jnp.floating):

@@ -125,6 +125,35 @@ class Interval(tfb.AutoCompositeTensorBijector):
         return jnp.where(has_low & has_high, between, unbounded)
 
 
+class Simplex(tfb.SoftmaxCentered):
+    """Append a zero and take the softmax.
+
+    TFP's SoftmaxCentered with another Jacobian: TFP's is that of surfaces, whereas the densities of
+    both libraries are with respect to all elements but the last, a constant factor apart.
+    """
+
+    def _forward_log_det_jacobian(self, x):
+        return super()._forward_log_det_jacobian(x) - 0.5 * jnp.log(x.shape[-1] + 1.0)
+
+    def _inverse_log_det_jacobian(self, y):
+        return super()._inverse_log_det_jacobian(y) + 0.5 * jnp.log(1.0 * y.shape[-1])
+
+
+class CorrelationFromFactor(tfb.CholeskyOuterProduct):
+    """Multiply the Cholesky factor of a correlation matrix by its transpose.
+
+    TFP's CholeskyOuterProduct with another Jacobian: TFP's counts the diagonal as free.
+    """
+
+    def _forward_log_det_jacobian(self, x):
+        size = x.shape[-1]
+        diagonal = jnp.diagonal(x, axis1=-2, axis2=-1)
+        return jnp.sum(jnp.arange(size - 1, -1, -1) * jnp.log(diagonal), axis=-1)
+
+    def _inverse_log_det_jacobian(self, y):
+        return -self._forward_log_det_jacobian(self._inverse(y))
+
+
 class Stereographic(tfb.AutoCompositeTensorBijector):
     """Wrap the plane around the unit sphere, all but its last pole.
 
@@ -216,12 +245,7 @@ def _end(d) -> Array:
 
 def _covariance_matrices(d) -> tfb.Bijector:
     factor = tfb.FillScaleTriL(diag_bijector=tfb.Exp(), diag_shift=None)
-    return factor if d.input_output_cholesky else tfb.Chain([tfb.CholeskyOuterProduct(), factor])
-
-
-def _correlation_matrices(d) -> tfb.Bijector:
-    factor = tfb.CorrelationCholesky()
-    return factor if d.input_output_cholesky else tfb.Chain([tfb.CholeskyOuterProduct(), factor])
+    return tfb.Chain([tfb.CholeskyOuterProduct(), factor])
 
 
 BY_REGION: dict[Callable, Callable[[object], tfb.Bijector]] = {
@@ -238,11 +262,13 @@ BY_REGION: dict[Callable, Callable[[object], tfb.Bijector]] = {
     regions.interval: lambda d: Interval(d.low, d.high),
     regions.open_interval: lambda d: Interval(d.low, d.high),
     regions.circle: lambda d: Interval(-jnp.pi, jnp.pi),
-    regions.simplex: lambda d: tfb.SoftmaxCentered(),
-    regions.log_simplex: lambda d: tfb.Chain([tfb.Log(), tfb.SoftmaxCentered()]),
+    regions.simplex: lambda d: Simplex(),
+    regions.log_simplex: lambda d: tfb.Chain([tfb.Log(), Simplex()]),
     regions.sphere: lambda d: Stereographic(),
     regions.covariance_matrices: _covariance_matrices,
-    regions.correlation_matrices: _correlation_matrices,
+    regions.correlation_matrices: lambda d: tfb.Chain(
+        [CorrelationFromFactor(), tfb.CorrelationCholesky()]
+    ),
     regions.correlation_factors: lambda d: tfb.CorrelationCholesky(),
 }
 for _region, _bijector in BY_REGION.items():

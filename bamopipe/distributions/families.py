@@ -1,7 +1,7 @@
-"""Which families of distributions have mass on which set.
+"""Which families of distributions have mass on which set, and which are of no use here and why.
 
-This is a table and no more: `bamopipe.distributions.support` and
-`bamopipe.distributions.bijectors` read it. Subclasses of a family share its set.
+These are tables and no more: `bamopipe.distributions.support` and
+`bamopipe.distributions.bijectors` read them. Subclasses of a family share its row.
 """
 
 from collections.abc import Callable
@@ -74,3 +74,22 @@ FAMILIES: dict[Callable, tuple[type, ...]] = {
     regions.outcomes: (tfd.FiniteDiscrete,),
     regions.samples: (tfd.Empirical,),
 }  # fmt: skip
+
+_MANY = "its value is a structure of several arrays; add a node for each"
+_GLUED = "it glues the values of several distributions together; add a node for each"
+_DRAWS = "TFP cannot draw from it in compiled code"
+
+UNUSABLE: dict[type, str] = {
+    dx.Joint: _MANY,
+    tfd.Autoregressive: "TFP does not know its shape before a draw; "
+    "use bamopipe.distributions.autoregressive or tfd.MarkovChain",
+    tfd.BatchConcat: _GLUED,
+    tfd.Bates: "TFP's density cannot be compiled",
+    tfd.BetaQuotient: "TFP's density is NaN near 1",
+    tfd.Blockwise: _GLUED,
+    tfd.FlatDirichlet: "TFP cannot draw from it; use Dirichlet with concentrations of one",
+    tfd.JointDistribution: _MANY,
+    tfd.MatrixNormalLinearOperator: _DRAWS,
+    tfd.MatrixTLinearOperator: _DRAWS,
+    tfd.PoissonLogNormalQuadratureCompound: "TFP cannot make it in compiled code",
+}

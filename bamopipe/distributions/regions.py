@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax import Array
 from tensorflow_probability.substrates import jax as tfp
 
+from bamopipe.errors import UserError
+
 
 class Support(NamedTuple):
     """The set on which a distribution has mass.
@@ -256,7 +258,9 @@ def log_simplex(d) -> Support:
     size = d.event_shape[-1]
 
     def contains(x):
-        return jnp.all((x < 0) & ~jnp.isinf(x), -1) & (jnp.abs(jnp.sum(jnp.exp(x), -1) - 1) < _tolerance(x, size))
+        return jnp.all((x < 0) & ~jnp.isinf(x), -1) & (
+            jnp.abs(jnp.sum(jnp.exp(x), -1) - 1) < _tolerance(x, size)
+        )
 
     return Support(contains, jnp.full(size, -jnp.log(float(size))))
 
@@ -271,12 +275,6 @@ def sphere(d) -> Support:
     return Support(contains, jnp.eye(size)[0])
 
 
-def _is_cholesky_factor(x):
-    above = jnp.triu(jnp.ones(x.shape[-2:], bool), k=1)
-    diagonal = jnp.diagonal(x, axis1=-2, axis2=-1)
-    return jnp.all((x == 0) | ~above, axis=(-2, -1)) & jnp.all(diagonal > 0, axis=-1)
-
-
 def _is_positive_definite(x):
     """Tell symmetric matrices without a negative eigenvalue; others have no Cholesky factor."""
     slack = _tolerance(x, x.shape[-1]) * jnp.max(jnp.abs(x), axis=(-2, -1), keepdims=True)
@@ -285,9 +283,31 @@ def _is_positive_definite(x):
 
 
 def covariance_matrices(d) -> Support:
-    """Positive definite matrices, or their Cholesky factors if `input_output_cholesky`."""
-    contains = _is_cholesky_factor if d.input_output_cholesky else _is_positive_definite
-    return Support(contains, jnp.eye(d.event_shape[-1]))
+    """Positive definite matrices."""
+    _refuse_factors(d)
+    return Support(_is_positive_definite, jnp.eye(d.event_shape[-1]))
+
+
+def correlation_matrices(d) -> Support:
+    """Correlation matrices."""
+    _refuse_factors(d)
+    size = d.event_shape[-1]
+
+    def contains(x):
+        diagonal = jnp.diagonal(x, axis1=-2, axis2=-1)
+        unit = jnp.all(jnp.abs(diagonal - 1) < _tolerance(x, size), axis=-1)
+        return unit & _is_positive_definite(x)
+
+    return Support(contains, jnp.eye(size))
+
+
+def _refuse_factors(d) -> None:
+    if d.input_output_cholesky:
+        raise UserError(
+            f"{type(d).__name__} with input_output_cholesky=True gives a Cholesky factor the density "
+            "of its matrix, which is not the density of its draws; use CholeskyLKJ for correlations, "
+            "or TransformedDistribution(..., tfb.Invert(tfb.CholeskyOuterProduct()))"
+        )
 
 
 def correlation_factors(d) -> Support:
@@ -295,22 +315,10 @@ def correlation_factors(d) -> Support:
     size = d.event_shape[-1]
 
     def contains(x):
-        length = jnp.sum(x**2, axis=-1)
-        unit = jnp.all(jnp.abs(length - 1) < _tolerance(x, size), axis=-1)
-        return unit & _is_cholesky_factor(x)
-
-    return Support(contains, jnp.eye(size))
-
-
-def correlation_matrices(d) -> Support:
-    """Correlation matrices, or their Cholesky factors if `input_output_cholesky`."""
-    if d.input_output_cholesky:
-        return correlation_factors(d)
-    size = d.event_shape[-1]
-
-    def contains(x):
+        unit = jnp.abs(jnp.sum(x**2, axis=-1) - 1) < _tolerance(x, size)
+        above = jnp.triu(jnp.ones((size, size), bool), k=1)
+        triangular = jnp.all((x == 0) | ~above, axis=(-2, -1))
         diagonal = jnp.diagonal(x, axis1=-2, axis2=-1)
-        unit = jnp.all(jnp.abs(diagonal - 1) < _tolerance(x, size), axis=-1)
-        return unit & _is_positive_definite(x)
+        return jnp.all(unit & (diagonal > 0), axis=-1) & triangular
 
     return Support(contains, jnp.eye(size))

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from tensorflow_probability.substrates import jax as tfp
 
-from bamopipe.distributions.families import FAMILIES
+from bamopipe.distributions.families import FAMILIES, UNUSABLE
 from bamopipe.distributions.regions import Support, is_whole
 from bamopipe.errors import UserError
 
@@ -63,6 +63,15 @@ def support(distribution) -> Support:
 for _region, _classes in FAMILIES.items():
     for _class in _classes:
         support.register(_class)(_region)
+
+
+def _refuse(d) -> Support:
+    reason = next(UNUSABLE[c] for c in type(d).__mro__ if c in UNUSABLE)
+    raise UserError(f"{type(d).__name__} is of no use in a model: {reason}")
+
+
+for _class in UNUSABLE:
+    support.register(_class)(_refuse)
 
 
 def root(wrapper: type) -> type:

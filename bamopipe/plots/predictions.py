@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
 from bamopipe.diagnostics import labels
-from bamopipe.plots import style
+from bamopipe.plots import scales, style
 
 GROUPS = {
     "prior_predictive": ("before the data", style.PRIOR),
@@ -53,25 +53,6 @@ class Panel(NamedTuple):
     color: str
     draws: np.ndarray
     remark: str
-
-
-class Scale(NamedTuple):
-    """How an axis shows values.
-
-    Attributes
-    ----------
-    name : str
-        ``"linear"``, ``"log"`` or ``"symlog"``.
-    low, high : float
-        The least and the greatest value to show.
-    linear_to : float
-        Where a symlog axis turns from linear to logarithmic.
-    """
-
-    name: str
-    low: float
-    high: float
-    linear_to: float = 0.0
 
 
 def plot(tree: xr.DataTree) -> Figure:
@@ -263,9 +244,9 @@ def _values(
 def _many(panels: list[Panel], observed: np.ndarray, name: str) -> None:
     """Draw how large a part of the elements is in each bin."""
     each = [_quantiles(panel.draws) for panel in panels]
-    scales = _scales([part[[0, -1]] for part in each], observed)
+    chosen = scales.choose([part[[0, -1]] for part in each], observed)
     bins = min(40, int(1.5 * math.sqrt(observed.size)))
-    for panel, interval, scale in zip(panels, each, scales, strict=True):
+    for panel, interval, scale in zip(panels, each, chosen, strict=True):
         edges = _set_bins(panel, scale, name, bins)
         shares, found = _shares(panel, observed, edges)
         low, inner_low, _, inner_high, high = _quantiles(shares)
@@ -294,7 +275,7 @@ def _shares(panel: Panel, observed: np.ndarray, edges: np.ndarray) -> tuple[np.n
 def _elements(panels: list[Panel], observed: np.ndarray, name: str, outline: xr.DataArray) -> None:
     """Draw the predictions of each element."""
     intervals = [_quantiles(panel.draws) for panel in panels]
-    scales = _scales([part[[0, -1]] for part in intervals], observed)
+    chosen = scales.choose([part[[0, -1]] for part in intervals], observed)
     places = np.arange(observed.size)
     if places.size > MOST_TICKS:
         places = places[:: math.ceil(places.size / 6)]
@@ -303,8 +284,8 @@ def _elements(panels: list[Panel], observed: np.ndarray, name: str, outline: xr.
     slanted: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
     turned = slanted if len(names) * (2 + max(map(len, names))) > 64 else {}
     dims = [str(dim) for dim in outline.dims[2:] if "_dim_" not in str(dim)]
-    for panel, interval, scale in zip(panels, intervals, scales, strict=True):
-        _set_scale(panel.ax, "y", scale, name)
+    for panel, interval, scale in zip(panels, intervals, chosen, strict=True):
+        scales.apply(panel.ax, "y", scale, name)
         _bars(panel, interval, observed)
         panel.ax.set_xlabel(", ".join(dims) or "element")
         panel.ax.set_xticks(places, names, **turned)
@@ -333,7 +314,9 @@ def _one(panels: list[Panel], observed: np.ndarray, name: str) -> None:
     """Draw the predictions of a single number."""
     intervals = [_quantiles(panel.draws) for panel in panels]
     ends = [_quantiles(panel.draws, [0.005, 0.995]) for panel in panels]
-    for panel, interval, scale in zip(panels, intervals, _scales(ends, observed), strict=True):
+    for panel, interval, scale in zip(
+        panels, intervals, scales.choose(ends, observed), strict=True
+    ):
         edges = _set_bins(panel, scale, name, 40)
         draws = panel.draws[np.isfinite(panel.draws)]
         heights = np.histogram(draws, edges)[0] / draws.size
@@ -367,33 +350,9 @@ def _say(
     )  # fmt: skip
 
 
-def _scales(ends: list[np.ndarray], observed: np.ndarray) -> list[Scale]:
-    """Choose scales on which intervals and observations can be seen; one if they are similar."""
-    scales = [_scale(part, observed) for part in ends]
-    low, high = min(scale.low for scale in scales), max(scale.high for scale in scales)
-    narrowest = min(scale.high / 2 - scale.low / 2 for scale in scales)
-    if {scale.name for scale in scales} == {"linear"} and high / 2 - low / 2 < 2 * narrowest:
-        return [Scale("linear", low, high)] * len(scales)
-    return scales
-
-
-def _scale(ends: np.ndarray, observed: np.ndarray) -> Scale:
-    everything = np.append(ends, observed)
-    everything = everything[np.isfinite(everything)].clip(-1e200, 1e200)  # room for a margin
-    low, high = float(everything.min()), float(everything.max())
-    if low > 0 and 1e3 * low < high < 1e9 * low:
-        return Scale("log", low, high)
-    largest = float(np.max(np.abs(observed[np.isfinite(observed)]), initial=0))
-    if largest and max(high, -low) > 30 * largest:
-        digit = 10 ** math.floor(math.log10(largest))
-        return Scale("symlog", low, high, math.ceil(largest / digit) * digit)
-    room = (abs(low) / 2 or 1.0) if low == high else 0.0
-    return Scale("linear", low - room, high + room)
-
-
-def _set_bins(panel: Panel, scale: Scale, name: str, count: int) -> np.ndarray:
+def _set_bins(panel: Panel, scale: scales.Scale, name: str, count: int) -> np.ndarray:
     """Set the x axis, and find the edges of about so many even bins along it."""
-    limits = _set_scale(panel.ax, "x", scale, name)
+    limits = scales.apply(panel.ax, "x", scale, name)
     if scale.name == "linear" and not np.any(np.nan_to_num(panel.draws) % 1):
         width = np.ceil((scale.high - scale.low + 1) / count)
         edges = np.arange(np.floor(scale.low), scale.high + width + 1, width) - 0.5
@@ -403,56 +362,3 @@ def _set_bins(panel: Panel, scale: Scale, name: str, count: int) -> np.ndarray:
     transform = panel.ax.xaxis.get_transform()
     start, stop = transform.transform(limits)
     return transform.inverted().transform(np.linspace(start, stop, count + 1))
-
-
-def _set_scale(ax: Axes, which: str, scale: Scale, name: str) -> np.ndarray:
-    """Give the x or y axis its scale, ticks, name and limits; return these."""
-    axis = ax.xaxis if which == "x" else ax.yaxis
-    options: dict[str, float] = {}
-    if scale.name == "log":
-        name += " (log scale)"
-    elif scale.name == "symlog":
-        name += f" (log scale beyond ±{_number(scale.linear_to)})"
-        decades = [math.log10(max(1, end / scale.linear_to)) for end in (scale.high, -scale.low)]
-        sides = (scale.high > 0) + (scale.low < 0)
-        # A third of the axis is for the data.
-        options = {"linthresh": scale.linear_to, "linscale": max(0.5, sum(decades) / 2 / sides)}
-    (ax.set_xscale if which == "x" else ax.set_yscale)(scale.name, **options)
-    if scale.name == "symlog":
-        ticks = _symlog_ticks(scale)
-        axis.set_ticks(list(ticks), list(ticks.values()))
-        axis.set_ticks([], minor=True)
-    elif scale.name == "linear":
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
-    transform = axis.get_transform()
-    low, high = transform.transform([scale.low, scale.high])
-    room = 0.04 * (high - low)
-    limits = transform.inverted().transform([low - room, high + room])
-    ax.set(**{f"{which}lim": limits, f"{which}label": name})
-    return limits
-
-
-def _symlog_ticks(scale: Scale) -> dict[float, str]:
-    """Mark zero, the ends of the linear part, and up to two powers of ten on either side."""
-    ticks = {0.0: "0"}
-    for sign, minus, end in ((1, "", scale.high), (-1, "−", -scale.low)):
-        if end < scale.linear_to:
-            continue
-        ticks[sign * scale.linear_to] = minus + _number(scale.linear_to)
-        start, stop = math.log10(scale.linear_to), math.log10(end)
-        apart = 0.3 * (stop - start)
-        last = math.floor(stop)
-        middle = round((start + last) / 2)
-        for power in (last, middle) if last - middle > apart else (last,):
-            if power - start > apart:
-                ticks[sign * 10.0**power] = f"${minus}10^{{{power}}}$"
-    return ticks
-
-
-def _number(value: float) -> str:
-    """Write a number of one digit and its power of ten."""
-    if 1e-3 <= value < 1e5:
-        return f"{value:,g}"
-    power = math.floor(math.log10(value))
-    return rf"${value / 10.0**power:.0f}\times10^{{{power}}}$"

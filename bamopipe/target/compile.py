@@ -168,29 +168,22 @@ class _Compiler:
         def look(arguments):
             found.append(tuple(bijector(arguments).inverse_event_shape(event)))
 
-        def fill(values, event):
-            """Put entries into place among others that do not count."""
-            if missing is None:
-                return values
-            return jnp.zeros((*leading, *event), self.dtype).at[missing].set(values)
-
         def pick(values):
             return values if missing is None else values[missing]
 
-        def constrain(values, arguments):
-            free, (real,) = fill(values, found[0]), found
+        def constrain(free, arguments):
             b = bijector(arguments)
-            log_det = b.forward_log_det_jacobian(free, event_ndims=len(real))
-            log_det = jnp.broadcast_to(log_det, leading)
-            return pick(b.forward(free)), jnp.sum(pick(log_det))
+            if missing is not None:
+                free = jnp.zeros((*leading, *found[0]), self.dtype).at[missing].set(free)
+            log_det = b.forward_log_det_jacobian(free, event_ndims=len(found[0]))
+            return pick(b.forward(free)), jnp.sum(pick(jnp.broadcast_to(log_det, leading)))
 
         def unconstrain(value, arguments):
             b = bijector(arguments)
-            inside = jnp.broadcast_to(
-                b.forward(jnp.zeros((*leading, *found[0]), self.dtype)), outline.shape
-            )
-            whole = value if missing is None else inside.at[missing].set(value)
-            return pick(b.inverse(whole)), jnp.zeros((), self.dtype)
+            if missing is not None:  # other entries need some value inside the support
+                inside = b.forward(jnp.zeros((*leading, *found[0]), self.dtype))
+                value = jnp.broadcast_to(inside, outline.shape).at[missing].set(value)
+            return pick(b.inverse(value)), jnp.zeros((), self.dtype)
 
         try:
             if outline.discrete:
