@@ -1,4 +1,4 @@
-"""Every distribution of distrax and TFP with points inside and outside its support.
+"""Every distribution of distrax and TFP, with points inside and outside its support.
 
 The tests of supports and of bijectors share it. Run as a program it prints the table in
 docs/distributions.md:
@@ -7,7 +7,6 @@ docs/distributions.md:
 """
 
 import inspect
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations, product
@@ -20,17 +19,29 @@ from tensorflow_probability.substrates import jax as tfp
 
 from bamopipe.distributions import adapter
 from bamopipe.distributions.bijectors import unconstraining
+from bamopipe.distributions.families import UNUSABLE
 from bamopipe.distributions.support import support
 from bamopipe.errors import UserError
-from bamopipe.target import precision_context
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 kernels = tfp.math.psd_kernels
 LowerTriangular = tfp.tf2jax.linalg.LinearOperatorLowerTriangular
 
-LIBRARIES = {"dx": dx, "tfd": tfd}
+LIBRARIES = {"dx": ("distrax", dx), "tfd": ("TFP", tfd)}
 CHOLESKY = [[1.0, 0.0], [0.5, 2.0]]  # of the covariance [[1, 0.5], [0.5, 4.25]]
 INF = float("inf")
+
+
+def all_but_last(x):
+    return x[..., :-1]
+
+
+def lower_triangle(x):
+    return x[jnp.tril_indices(x.shape[-1])]
+
+
+def below_diagonal(x):
+    return x[jnp.tril_indices(x.shape[-1], k=-1)]
 
 
 @dataclass(frozen=True)
@@ -40,19 +51,29 @@ class Case:
     Attributes
     ----------
     make
-        Makes it, as a user would, from plain numbers.
+        Makes it, as a user would.
     inside, outside
-        Points, each of the shape of batch and event.
+        Points, each with the shape of batch and event.
     values
-        All values of a discrete distribution, or enough to hold all but 1e-9 of the mass.
-    draws
-        Whether the library can draw from it.
+        Of a discrete distribution: all values, or enough to have all but 1e-9 of the mass.
+    free
+        Of a continuous distribution: takes from a value the elements that the density is with
+        respect to. None: it is with respect to the surface on which the values lie. "unlike": TFP
+        counts all elements, although they are not free.
+    mass
+        How far the library's density may be from having mass 1.
     """
 
     make: Callable
     inside: list
     outside: list
     values: list | range | None = None
+    free: Callable | str | None = jnp.ravel
+    mass: float = 1e-6
+
+    @property
+    def is_discrete(self) -> bool:
+        return self.values is not None
 
 
 REAL = ([-2.0, 0.5], [INF, -INF])
@@ -120,7 +141,9 @@ CASES = {
         lambda: dx.ClippedNormal(0.0, 1.0, -1.0, 2.0), [-1.0, 0.5, 2.0], [-1.1, 2.1]
     ),
     "dx.Deterministic": Case(lambda: dx.Deterministic(2.0), [2.0], [1.9, 2.1], [2.0]),
-    "dx.Dirichlet": Case(lambda: dx.Dirichlet(jnp.array([1.5, 2.0, 3.0])), *SIMPLEX),
+    "dx.Dirichlet": Case(
+        lambda: dx.Dirichlet(jnp.array([1.5, 2.0, 3.0])), *SIMPLEX, free=all_but_last
+    ),
     "dx.EpsilonGreedy": Case(
         lambda: dx.EpsilonGreedy(jnp.array([1.0, 2.0, 0.0]), 0.1), *ONE_OF_THREE
     ),
@@ -228,9 +251,12 @@ CASES = {
     "tfd.Cauchy": Case(lambda: tfd.Cauchy(0.0, 1.0), *REAL),
     "tfd.Chi": Case(lambda: tfd.Chi(3.0), *POSITIVE),
     "tfd.Chi2": Case(lambda: tfd.Chi2(3.0), *POSITIVE),
-    "tfd.CholeskyLKJ": Case(lambda: tfd.CholeskyLKJ(2, 1.5), *FACTOR),
+    "tfd.CholeskyLKJ": Case(lambda: tfd.CholeskyLKJ(2, 1.5), *FACTOR, free=below_diagonal),
     "tfd.CholeskyLKJ, three by three": Case(
-        lambda: tfd.CholeskyLKJ(3, 1.5), [np.eye(3)], [np.ones((3, 3))]
+        lambda: tfd.CholeskyLKJ(3, 1.5),
+        [np.eye(3)],
+        [np.ones((3, 3))],
+        free=below_diagonal,
     ),
     "tfd.ContinuousBernoulli": Case(
         lambda: tfd.ContinuousBernoulli(probs=0.3), [0.0, 0.4, 1.0], [-0.1, 1.1]
@@ -242,7 +268,7 @@ CASES = {
         list(product([0, 1], repeat=2)),
     ),
     "tfd.Deterministic": Case(lambda: tfd.Deterministic(2.0), [2.0], [1.9, 2.1], [2.0]),
-    "tfd.Dirichlet": Case(lambda: tfd.Dirichlet([1.5, 2.0, 3.0]), *SIMPLEX),
+    "tfd.Dirichlet": Case(lambda: tfd.Dirichlet([1.5, 2.0, 3.0]), *SIMPLEX, free=all_but_last),
     "tfd.DirichletMultinomial": Case(
         lambda: tfd.DirichletMultinomial(3.0, [1.0, 2.0]),
         [[1.0, 2.0]],
@@ -265,6 +291,7 @@ CASES = {
         lambda: tfd.ExpRelaxedOneHotCategorical(0.5, probs=[0.2, 0.3, 0.5]),
         [np.log([0.2, 0.3, 0.5])],
         [np.log([0.2, 0.3, 0.6]), [0.1, -3.0, -3.0], [-INF, np.log(0.5), np.log(0.5)]],
+        free="unlike",
     ),
     "tfd.Exponential": Case(lambda: tfd.Exponential(2.0), [1e-9, 0.5], [-1.0, -1e-6, INF]),
     "tfd.ExponentiallyModifiedGaussian": Case(
@@ -325,7 +352,7 @@ CASES = {
         [[1.0, 2.0], [0.5, 1.0]],
         list(product([0, 1], repeat=2)),
     ),
-    "tfd.Horseshoe": Case(lambda: tfd.Horseshoe(1.0), [-2.0, 0.5], [0.0, INF]),
+    "tfd.Horseshoe": Case(lambda: tfd.Horseshoe(1.0), [-2.0, 0.5], [0.0, INF], mass=1e-3),
     "tfd.Independent": Case(
         lambda: tfd.Independent(tfd.Gamma([2.0, 3.0], 1.0), 1),
         [[0.5, 1.0]],
@@ -344,8 +371,10 @@ CASES = {
     "tfd.InverseGaussian": Case(lambda: tfd.InverseGaussian(1.0, 2.0), *POSITIVE),
     "tfd.JohnsonSU": Case(lambda: tfd.JohnsonSU(0.5, 1.0, 0.1, 1.0), *REAL),
     "tfd.Kumaraswamy": Case(lambda: tfd.Kumaraswamy(2.0, 3.0), *UNIT),
-    "tfd.LKJ": Case(lambda: tfd.LKJ(2, 1.5), *CORRELATION),
-    "tfd.LKJ, three by three": Case(lambda: tfd.LKJ(3, 1.5), [np.eye(3)], [np.ones((3, 3))]),
+    "tfd.LKJ": Case(lambda: tfd.LKJ(2, 1.5), *CORRELATION, free=below_diagonal),
+    "tfd.LKJ, three by three": Case(
+        lambda: tfd.LKJ(3, 1.5), [np.eye(3)], [np.ones((3, 3))], free=below_diagonal
+    ),
     "tfd.LambertWDistribution": Case(
         lambda: tfd.LambertWDistribution(tfd.Normal(0.0, 1.0), 0.0, 1.0, 0.1), *REAL
     ),
@@ -398,6 +427,7 @@ CASES = {
             tfd.Categorical(probs=[0.3, 0.7]), tfd.Dirichlet([[1.5, 2.0, 3.0], [2.0, 2.0, 2.0]])
         ),
         *SIMPLEX,
+        free=all_but_last,
     ),
     "tfd.Moyal": Case(lambda: tfd.Moyal(0.0, 1.0), *REAL),
     "tfd.Multinomial": Case(
@@ -437,14 +467,10 @@ CASES = {
         ),
         *VECTOR,
     ),
-    "tfd.NegativeBinomial": Case(
-        lambda: tfd.NegativeBinomial(3.0, probs=0.5), *COUNTS, range(100)
-    ),
+    "tfd.NegativeBinomial": Case(lambda: tfd.NegativeBinomial(3.0, probs=0.5), *COUNTS, range(100)),
     "tfd.NoncentralChi2": Case(lambda: tfd.NoncentralChi2(3.0, 1.0), *POSITIVE),
     "tfd.Normal": Case(lambda: tfd.Normal(0.1, 1.0), *REAL),
-    "tfd.NormalInverseGaussian": Case(
-        lambda: tfd.NormalInverseGaussian(0.0, 1.0, 2.0, 0.5), *REAL
-    ),
+    "tfd.NormalInverseGaussian": Case(lambda: tfd.NormalInverseGaussian(0.0, 1.0, 2.0, 0.5), *REAL),
     "tfd.OneHotCategorical": Case(
         lambda: tfd.OneHotCategorical(probs=[0.2, 0.8]),
         [[1.0, 0.0]],
@@ -461,7 +487,7 @@ CASES = {
         list(permutations(range(3))),
     ),
     "tfd.Poisson": Case(lambda: tfd.Poisson(3.0), *COUNTS, range(50)),
-    "tfd.PowerSpherical": Case(lambda: tfd.PowerSpherical([0.6, 0.8], 2.0), *CIRCLE),
+    "tfd.PowerSpherical": Case(lambda: tfd.PowerSpherical([0.6, 0.8], 2.0), *CIRCLE, free=None),
     "tfd.ProbitBernoulli": Case(
         lambda: tfd.ProbitBernoulli(probs=0.3), [0.0, 1.0], [2.0, 0.5, -1.0], [0, 1]
     ),
@@ -479,7 +505,9 @@ CASES = {
     ),
     "tfd.RelaxedBernoulli": Case(lambda: tfd.RelaxedBernoulli(0.5, probs=0.3), *UNIT),
     "tfd.RelaxedOneHotCategorical": Case(
-        lambda: tfd.RelaxedOneHotCategorical(0.5, probs=[0.2, 0.3, 0.5]), *SIMPLEX
+        lambda: tfd.RelaxedOneHotCategorical(0.5, probs=[0.2, 0.3, 0.5]),
+        *SIMPLEX,
+        free=all_but_last,
     ),
     "tfd.Sample": Case(
         lambda: tfd.Sample(tfd.Gamma(2.0, 1.0), 2), [[0.5, 1.0]], [[0.5, -1.0], [-0.5, 1.0]]
@@ -489,7 +517,7 @@ CASES = {
     "tfd.Skellam": Case(
         lambda: tfd.Skellam(2.0, 3.0), [-4.0, 0.0, 3.0], [-0.5, 2.5, INF], range(-50, 50)
     ),
-    "tfd.SphericalUniform": Case(lambda: tfd.SphericalUniform(2), *CIRCLE),
+    "tfd.SphericalUniform": Case(lambda: tfd.SphericalUniform(2), *CIRCLE, free=None),
     "tfd.StoppingRatioLogistic": Case(
         lambda: tfd.StoppingRatioLogistic([-1.0, 1.0], 0.5), *ONE_OF_THREE
     ),
@@ -520,6 +548,7 @@ CASES = {
             tfd.MultivariateNormalDiag([0.0, 0.0], [1.0, 2.0]), tfb.SoftmaxCentered()
         ),
         *SIMPLEX,
+        free=None,
     ),
     "tfd.TransformedDistribution, onto Cholesky factors": Case(
         lambda: tfd.TransformedDistribution(
@@ -527,6 +556,7 @@ CASES = {
         ),
         [[[2.0, 0.0], [-0.5, 1.0]]],
         [[[2.0, 0.0], [-0.5, -1.0]], [[2.0, 0.1], [-0.5, 1.0]]],
+        free=lower_triangle,
     ),
     "tfd.TransformedDistribution, discrete": Case(
         lambda: tfd.TransformedDistribution(tfd.Poisson(3.0), tfb.Scale(2.0)),
@@ -534,9 +564,7 @@ CASES = {
         [-2.0, 3.0, 0.5],
         range(0, 100, 2),
     ),
-    "tfd.Triangular": Case(
-        lambda: tfd.Triangular(0.1, 2.0, 0.5), [0.2, 1.9], [0.1, 0.0, 2.0, 2.1]
-    ),
+    "tfd.Triangular": Case(lambda: tfd.Triangular(0.1, 2.0, 0.5), [0.2, 1.9], [0.1, 0.0, 2.0, 2.1]),
     "tfd.TruncatedCauchy": Case(
         lambda: tfd.TruncatedCauchy(0.0, 1.0, -1.1, 2.0), [-1.0, 1.9], [-1.2, 2.1]
     ),
@@ -567,20 +595,27 @@ CASES = {
         lambda: tfd.VectorDeterministic([1.0, 2.0]), [[1.0, 2.0]], [[1.0, 1.0]], [[1.0, 2.0]]
     ),
     "tfd.VonMises": Case(lambda: tfd.VonMises(0.5, 2.0), [-3.0, 3.0], [-3.2, 3.2]),
-    "tfd.VonMisesFisher": Case(lambda: tfd.VonMisesFisher([0.6, 0.8], 2.0), *CIRCLE),
+    "tfd.VonMisesFisher": Case(lambda: tfd.VonMisesFisher([0.6, 0.8], 2.0), *CIRCLE, free=None),
     "tfd.VonMisesFisher, in three dimensions": Case(
-        lambda: tfd.VonMisesFisher([0.6, 0.0, 0.8], 2.0), [[0.6, 0.8, 0.0]], [[1.0, 1.0, 0.0]]
+        lambda: tfd.VonMisesFisher([0.6, 0.0, 0.8], 2.0),
+        [[0.6, 0.8, 0.0]],
+        [[1.0, 1.0, 0.0]],
+        free=None,
     ),
     "tfd.Weibull": Case(lambda: tfd.Weibull(2.0, 3.0), *POSITIVE),
     "tfd.WishartLinearOperator": Case(
-        lambda: tfd.WishartLinearOperator(3.0, LowerTriangular(jnp.array(CHOLESKY))), *COVARIANCE
+        lambda: tfd.WishartLinearOperator(3.0, LowerTriangular(jnp.array(CHOLESKY))),
+        *COVARIANCE,
+        free=lower_triangle,
     ),
     "tfd.WishartLinearOperator, one by one": Case(
         lambda: tfd.WishartLinearOperator(3.0, LowerTriangular(jnp.array([[2.0]]))),
         [[[2.0]]],
         [[[0.0]], [[-1.0]]],
     ),
-    "tfd.WishartTriL": Case(lambda: tfd.WishartTriL(3.0, jnp.array(CHOLESKY)), *COVARIANCE),
+    "tfd.WishartTriL": Case(
+        lambda: tfd.WishartTriL(3.0, jnp.array(CHOLESKY)), *COVARIANCE, free=lower_triangle
+    ),
     "tfd.ZeroInflatedNegativeBinomial": Case(
         lambda: tfd.ZeroInflatedNegativeBinomial(
             inflated_loc_probs=0.3, total_count=3.0, probs=0.5
@@ -588,7 +623,118 @@ CASES = {
         *COUNTS,
         range(100),
     ),
-    "tfd.Zipf": Case(
-        lambda: tfd.Zipf(4.0), [1.0, 4.0], [0.0, -1.0, 1.5, INF], range(1, 2000)
-    ),
+    "tfd.Zipf": Case(lambda: tfd.Zipf(4.0), [1.0, 4.0], [0.0, -1.0, 1.5, INF], range(1, 2000)),
 }
+
+
+def size_of_unconstrained(distribution) -> int:
+    """Return how many real numbers stand for one value."""
+    event = tuple(distribution.event_shape)
+    real = tuple(unconstraining(distribution).inverse_event_shape(event))
+    return int(np.prod((*distribution.batch_shape, *real)))
+
+
+def is_integrated(case: Case) -> bool:
+    """Tell whether quadrature over all real vectors is cheap."""
+    size = size_of_unconstrained(case.make())
+    return size <= 2 or (size == 3 and case.free is below_diagonal)
+
+
+def classes(library: str) -> dict[str, type]:
+    """Return the distributions of a library by name."""
+    module = LIBRARIES[library][1]
+    found = {name: getattr(module, name) for name in dir(module) if not name.startswith("_")}
+    return {
+        f"{library}.{name}": thing
+        for name, thing in found.items()
+        if inspect.isclass(thing)
+        and issubclass(thing, adapter.DISTRIBUTIONS)
+        and thing not in (*adapter.DISTRIBUTIONS, tfd.AutoCompositeTensorDistribution)
+    }
+
+
+def why_not(family: type) -> str | None:
+    """Return why a family is of no use, or None if it should be covered."""
+    return next((UNUSABLE[c] for c in family.__mro__ if c in UNUSABLE), None)
+
+
+def bijector_name(name: str) -> str | None:
+    """Return the name of the bijector of a case, None if it has none."""
+    try:
+        return unconstraining(CASES[name].make()).name.replace("_", " ")
+    except UserError:
+        return None
+
+
+def row(name: str) -> str:
+    """Write one line of the table."""
+    case = CASES[name]
+    words = support.dispatch(type(case.make())).__doc__.strip().removesuffix(".")
+    if case.is_discrete:
+        return f"| {name} | {words} | discrete | | sum |"
+    bijector = bijector_name(name)
+    if bijector is None:
+        return f"| {name} | {words} | continuous | none | |"
+    checks = ["round trip"]
+    variants = [c for n, c in CASES.items() if n.split(",")[0] == name and bijector_name(n)]
+    if case.free != "unlike":
+        checks.append("Jacobian")
+    if any(is_integrated(variant) for variant in variants):
+        checks.append("integral")
+    return f"| {name} | {words} | continuous | {bijector} | {', '.join(checks)} |"
+
+
+def table() -> str:
+    """Write docs/distributions.md."""
+    with jax.enable_x64(True):
+        rows = [row(name) for name in CASES if "," not in name]
+    unusable = [
+        f"| {name} | {reason[0].upper() + reason[1:]} |"
+        for library in LIBRARIES
+        for name, family in classes(library).items()
+        if (reason := why_not(family))
+    ]
+    return INTRODUCTION + "\n".join(rows) + BETWEEN + "\n".join(unusable) + "\n"
+
+
+INTRODUCTION = """\
+# Distributions
+
+<!-- Written by tests/catalogue.py. To change it:
+     uv run python tests/catalogue.py > docs/distributions.md -->
+
+Every distribution of distrax (`dx`) and of TFP's JAX substrate (`tfd`) in this table can be given
+to a node: an instance, the class, or a function of its parents that returns one. Its log density is
+that of the library inside the support and -inf outside, with finite gradients on both sides; tests
+check this at points inside and beyond each boundary, at numbers between the values of discrete
+distributions, and at draws.
+
+Samplers that follow gradients move continuous variables in real vectors. The table names the
+bijector that turns these into values, and what the tests check of it: that it leads back (round
+trip), that its log-Jacobian is that of automatic differentiation (Jacobian), and that the density
+has mass 1 after the change of variables (integral); of discrete distributions, that the
+probabilities have the sum 1. A distribution without a bijector can be observed, and sampled by
+kernels that do not follow gradients.
+
+A boundary belongs to the support if the density there is finite whatever the parameters are.
+
+For a distribution of your own, register its support, and its bijector if it is continuous; the
+docstrings of `bamopipe.distributions.support.support` and
+`bamopipe.distributions.bijectors.unconstraining` show how.
+
+| distribution | support | kind | unconstrained by | checked by |
+| --- | --- | --- | --- | --- |
+"""
+
+BETWEEN = """
+
+## Not covered
+
+These raise an error that says why.
+
+| distribution | reason |
+| --- | --- |
+"""
+
+if __name__ == "__main__":
+    print(table(), end="")

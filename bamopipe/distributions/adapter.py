@@ -84,7 +84,7 @@ def transformed(distribution, bijector):
     if spare < 0:
         raise UserError(
             f"the bijector {bijector.name} acts on arrays with {lifted.event_ndims_in} dimensions, "
-            f"but the values of {type(distribution).__name__} have {len(distribution.event_shape)}; "
+            f"but values of {type(distribution).__name__} have {len(distribution.event_shape)}; "
             "make one distribution of several values with tfd.Sample or tfd.Independent"
         )
     if not isinstance(distribution, dx.Distribution) and isinstance(bijector, tfb.Bijector):

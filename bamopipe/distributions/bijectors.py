@@ -1,28 +1,30 @@
 """Bijectors from real vectors to the supports of distributions.
 
 Samplers that follow gradients move in real vectors. `unconstraining(distribution)` says how these
-become values of the distribution, and with which Jacobian. Bijectors are TFP's, chosen by the set
-on which the distribution has mass, alike for both libraries: TFP's own default for each
-distribution is not used, because some are missing, do not reach the whole support (spheres, infinite
-bounds, Wishart matrices) or decrease. All bijectors between numbers increase.
+become values of the distribution, and with which Jacobian. Bijectors have TFP's interface and are
+chosen by the set on which the distribution has mass, alike for both libraries. What TFP itself
+offers, `experimental_default_event_space_bijector`, is not used: for some distributions there is
+none, and some do not reach the whole support (spheres, infinite bounds, Wishart matrices), have
+another Jacobian than the density needs (simplices, correlation matrices), or decrease
+(InverseGamma). Here all bijectors between numbers increase.
 """
 
 from collections.abc import Callable, Iterable
 from functools import singledispatch
+from typing import Any
 
 import distrax as dx
 import jax
 import jax.numpy as jnp
 from jax import Array
 from tensorflow_probability.substrates import jax as tfp
+from tensorflow_probability.substrates.jax import bijectors as tfb
+from tensorflow_probability.substrates.jax import distributions as tfd
 
 from bamopipe.distributions import regions
 from bamopipe.distributions.families import FAMILIES
 from bamopipe.distributions.support import components_of, root, support
 from bamopipe.errors import UserError
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
 
 
 @singledispatch
@@ -131,6 +133,9 @@ class Simplex(tfb.SoftmaxCentered):
     TFP's SoftmaxCentered with another Jacobian: TFP's is that of surfaces, whereas the densities of
     both libraries are with respect to all elements but the last, a constant factor apart.
     """
+
+    def __init__(self, validate_args=False, name="simplex"):
+        super().__init__(validate_args, name)
 
     def _forward_log_det_jacobian(self, x):
         return super()._forward_log_det_jacobian(x) - 0.5 * jnp.log(x.shape[-1] + 1.0)
@@ -248,7 +253,7 @@ def _covariance_matrices(d) -> tfb.Bijector:
     return tfb.Chain([tfb.CholeskyOuterProduct(), factor])
 
 
-BY_REGION: dict[Callable, Callable[[object], tfb.Bijector]] = {
+BY_REGION: dict[Callable, Callable[[Any], tfb.Bijector]] = {
     regions.real: lambda d: tfb.Identity(),
     regions.nonzero: lambda d: tfb.Identity(),
     regions.positive: lambda d: tfb.Exp(),

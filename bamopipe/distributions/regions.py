@@ -205,14 +205,14 @@ def multinomial(d) -> Support:
 
 
 def atom(d) -> Support:
-    """The value `loc`, within its tolerances."""
+    """One value, `loc`, within its tolerances."""
     loc = tfp.tf2jax.convert_to_tensor(d.loc)  # TFP may have deferred it
     slack = d.atol + d.rtol * jnp.abs(loc)
     return Support(lambda x: jnp.abs(x - loc) <= slack, loc, discrete=True)
 
 
 def outcomes(d) -> Support:
-    """The values `outcomes`."""
+    """Any of `outcomes`, within their tolerances."""
     values = jnp.asarray(d.outcomes)
 
     def contains(x):
@@ -227,7 +227,7 @@ def outcomes(d) -> Support:
 
 
 def samples(d) -> Support:
-    """The values `samples`."""
+    """Any of `samples`."""
     event_ndims = len(d.event_shape)
     values = jnp.asarray(d.samples)
 
@@ -304,9 +304,9 @@ def correlation_matrices(d) -> Support:
 def _refuse_factors(d) -> None:
     if d.input_output_cholesky:
         raise UserError(
-            f"{type(d).__name__} with input_output_cholesky=True gives a Cholesky factor the density "
-            "of its matrix, which is not the density of its draws; use CholeskyLKJ for correlations, "
-            "or TransformedDistribution(..., tfb.Invert(tfb.CholeskyOuterProduct()))"
+            f"{type(d).__name__} with input_output_cholesky=True gives a Cholesky factor the "
+            "density of its matrix, which is not that of its draws; use CholeskyLKJ for "
+            "correlations, or TransformedDistribution(..., tfb.Invert(tfb.CholeskyOuterProduct()))"
         )
 
 

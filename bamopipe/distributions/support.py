@@ -86,7 +86,7 @@ def root(wrapper: type) -> type:
 @support.register(dx.Transformed)
 @support.register(root(tfd.TransformedDistribution))
 def _transformed(d) -> Support:
-    """What the bijector makes of the base's support."""
+    """Values that the bijector leads to from the base's support."""
     base = support(d.distribution)
     if base.discrete and isinstance(d, dx.Transformed):
         raise UserError(
@@ -114,13 +114,13 @@ def _transformed(d) -> Support:
 @support.register(root(tfd.Independent))
 @support.register(root(tfd.BatchBroadcast))
 def _base(d) -> Support:
-    """That of the base."""
+    """As of the base."""
     return support(d.distribution)
 
 
 @support.register(root(tfd.Sample))
 def _draws(d) -> Support:
-    """That of the base, for each draw."""
+    """As of the base, for each draw."""
     base = support(d.distribution)
     batch, event = tuple(d.distribution.batch_shape), tuple(d.distribution.event_shape)
     draw_ndims = len(d.event_shape) - len(event)
@@ -138,7 +138,7 @@ def _draws(d) -> Support:
 
 @support.register(root(tfd.BatchReshape))
 def _reshaped(d) -> Support:
-    """That of the base."""
+    """As of the base."""
     base = support(d.distribution)
     old, new = tuple(d.distribution.batch_shape), tuple(d.batch_shape)
     event = tuple(d.event_shape)
@@ -154,7 +154,7 @@ def _reshaped(d) -> Support:
 
 @support.register(root(tfd.Masked))
 def _masked(d) -> Support:
-    """That of the base, and anything where the mask is false."""
+    """As of the base; anything where the mask is false."""
     base = support(d.distribution)
     event_ndims = len(d.event_shape)
     return base._replace(contains=lambda x: base.holds(x, event_ndims) | ~d.validity_mask)
@@ -178,7 +178,7 @@ def _quantized(d) -> Support:
 @support.register(dx.MixtureSameFamily)
 @support.register(root(tfd.MixtureSameFamily))
 def _mixture_same_family(d) -> Support:
-    """Those of the components together."""
+    """Any of the components'."""
     return _any_along_last_batch_axis(d.components_distribution)
 
 
@@ -205,7 +205,7 @@ def components_of(mixture) -> list:
 @support.register(dx.MixtureOfTwo)
 @support.register(root(tfd.Mixture))
 def _mixture(d) -> Support:
-    """Those of the components together."""
+    """Any of the components'."""
     parts = [support(component) for component in components_of(d)]
     event_ndims = len(d.event_shape)
 
@@ -217,7 +217,7 @@ def _mixture(d) -> Support:
 
 @support.register(tfd.HiddenMarkovModel)
 def _hidden_markov(d) -> Support:
-    """Those of the states together, at each step."""
+    """Any of the states', at each step."""
     any_state = _any_along_last_batch_axis(d.observation_distribution)
     event_ndims = len(d.event_shape) - 1
     step_axis = -1 - event_ndims
@@ -237,7 +237,7 @@ def _hidden_markov(d) -> Support:
 
 @support.register(tfd.MarkovChain)
 def _markov_chain(d) -> Support:
-    """That of the initial state, then of each transition."""
+    """As of the initial state, then of each transition."""
     first = support(d.initial_state_prior)
     event_ndims = len(d.event_shape) - 1
 

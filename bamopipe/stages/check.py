@@ -105,8 +105,8 @@ def _look_at_predictions(tree: xr.DataTree) -> Iterator[str]:
         outside = np.mean(((values < low) | (values > high))[seen]) if seen.any() else 0.0
         if outside > 0.2:
             yield (
-                f"{outside:.0%} of the observations of {name!r} are outside the central 98% of what "
-                "the prior predicts: prior and data disagree, or the prior is too narrow"
+                f"{outside:.0%} of the observations of {name!r} are outside the central 98% of "
+                "what the prior predicts: prior and data disagree, or the prior is too narrow"
             )
         spread, own = np.median(high - low), np.nanmax(values) - np.nanmin(values)
         if own > 0 and spread > 100 * own:
@@ -139,8 +139,7 @@ def _look_at_fit(engine, result, tree: xr.DataTree) -> Iterator[str]:
         f"moves each: {sampling:.1f} s, and {compiling:.1f} s to compile; log evidence "
         f"{result.log_evidence:.2f} ± {result.log_evidence_se:.2f}"
     )
-    for status in sorted(set(result.status) - {"ok"}):
-        yield status
+    yield from sorted(set(result.status) - {"ok"})
     last = [stages[-1].acceptance_rate for stages in result.stages if stages]
     for update in last[0] if last else ():
         rate = np.mean([rates[update] for rates in last])

@@ -368,7 +368,7 @@ def coin_flips():
 
 
 def expectancy_valence():
-    trials = read("expectancy_valence/subject_01")
+    trials = read("expectancy_valence/subject_1")
     choice = trials["choice"].astype(int) - 1
 
     def log_likelihood(w, a, c):

@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 from common_2 import exact, read, write
-from scipy.special import gammaln, logsumexp
-from scipy.stats import bernoulli, halfnorm, invgamma, lognorm, multivariate_normal, norm
+from scipy.special import expit, gammaln, logsumexp
+from scipy.stats import bernoulli, beta, halfnorm, invgamma, lognorm, multivariate_normal, norm
 
 
 def spike_and_slab():
@@ -21,7 +21,7 @@ def spike_and_slab():
     n, p = x.shape
     shape, scale, slab, inclusion = 3.0, 2.0, 2.0, 0.5
 
-    log_weights, included, effects, betas, sigmas, variances = [], [], [], [], [], []
+    log_weights, included, effects, coefficients, sigmas, variances = [], [], [], [], [], []
     for subset in itertools.product([0, 1], repeat=p):
         z = np.array(subset)
         # beta given sigma^2 is N(mean, sigma^2 / precision); what is left out keeps its prior
@@ -44,7 +44,7 @@ def spike_and_slab():
         variance = b / (a - 1)
         second = mean**2 + variance * np.diag(covariance)
         included.append((z, z))
-        betas.append((mean, second))
+        coefficients.append((mean, second))
         effects.append((z * mean, z * second))
         sigmas.append((np.sqrt(b) * np.exp(gammaln(a - 0.5) - gammaln(a)), variance))
         variances.append((variance, b**2 / ((a - 1) * (a - 2))))
@@ -56,26 +56,26 @@ def spike_and_slab():
         return first, np.sqrt(second - first**2)
 
     densities = []
-    for z, beta, variance in (
+    for z, b, variance in (
         ([1, 1, 0, 0, 0], [1.4, -0.7, 0.3, 2.0, -1.0], 0.9),
         ([1, 1, 1, 0, 1], [1.6, -0.9, 0.2, 0.1, 0.05], 1.2),
         ([0, 1, 0, 1, 0], [0.5, 0.3, -3.0, 1.5, 0.0], 4.0),
     ):
-        z, beta, sigma = np.array(z), np.array(beta), np.sqrt(variance)
+        z, b, sigma = np.array(z), np.array(b), np.sqrt(variance)
         densities.append(
             {
-                "position": {"included": z, "beta": beta, "variance": variance},
+                "position": {"included": z, "beta": b, "variance": variance},
                 "log_prior": np.sum(bernoulli.logpmf(z, inclusion))
-                + np.sum(norm.logpdf(beta, 0, slab * sigma))
+                + np.sum(norm.logpdf(b, 0, slab * sigma))
                 + invgamma.logpdf(variance, shape, scale=scale),
-                "log_likelihood": np.sum(norm.logpdf(y, x @ (z * beta), sigma)),
+                "log_likelihood": np.sum(norm.logpdf(y, x @ (z * b), sigma)),
             }
         )
     quantities = exact(
         {
             "included": moments(included),
             "effect": moments(effects),
-            "beta": moments(betas),
+            "beta": moments(coefficients),
             "sigma": moments(sigmas),
             "variance": moments(variances),
         }
@@ -215,7 +215,103 @@ def autoregression():
     }
 
 
-MODELS = {f.__name__: f for f in (spike_and_slab, gp_regression, autoregression)}
+def stochastic_volatility():
+    """Sum over the log variances step by step, and over the three parameters by trapezoids.
+
+    In units of sigma, h is mu + sigma u with u_t ~ N(phi u_(t-1), 1), so that a fixed grid in u
+    serves for all parameters, and the chain is a hidden Markov model on its points.
+    """
+    y = read("stochastic_volatility")["y"]
+    steps = len(y)
+    u = np.linspace(-45.0, 45.0, 121)  # a spacing of 0.75: an error of exp(-2 pi^2 / 0.75^2)
+    mus = np.linspace(-6.0, 6.0, 61)
+    logits = np.linspace(-1.0, 13.0, 71)
+    log_sigmas = np.linspace(-4.0, 1.0, 41)
+    spacing = np.prod([axis[1] - axis[0] for axis in (mus, logits, log_sigmas)])
+
+    def log_prior(mu, phi, sigma):
+        return (
+            norm.logpdf(mu, 0, 2)
+            + beta.logpdf(phi, 20, 1.5)
+            + lognorm.logpdf(sigma, 0.5, scale=np.exp(-1.5))
+        )
+
+    log_density, moments_u = [], []  # of each pair of phi and sigma, for all mu
+    for logit in logits:
+        phi = expit(logit)
+        transition = norm.pdf(u - phi * u[:, None]) * (u[1] - u[0])
+        for log_sigma in log_sigmas:
+            sigma = np.exp(log_sigma)
+            h = mus[:, None] + sigma * u  # (mu, u)
+            seen = np.exp(-0.5 * (np.log(2 * np.pi) + h + y[:, None, None] ** 2 * np.exp(-h)))
+            forward, scale = np.empty_like(seen), np.empty((steps, len(mus), 1))
+            predicted = np.broadcast_to(norm.pdf(u) * (u[1] - u[0]), h.shape)
+            for t in range(steps):
+                forward[t] = predicted * seen[t]
+                scale[t] = forward[t].sum(1, keepdims=True)
+                forward[t] /= scale[t]
+                predicted = forward[t] @ transition
+            backward = np.ones_like(h)
+            first, second = np.empty((2, steps, len(mus)))
+            for t in reversed(range(steps)):
+                smoothed = forward[t] * backward
+                first[t], second[t] = smoothed @ u, smoothed @ u**2
+                backward = (backward * seen[t] / scale[t]) @ transition.T
+            log_density.append(
+                np.log(scale).sum((0, 2))
+                + log_prior(mus, phi, sigma)
+                + np.log(phi * (1 - phi))
+                + log_sigma
+            )
+            moments_u.append((first, second))
+    log_density = np.array(log_density)
+    log_evidence = logsumexp(log_density) + np.log(spacing)
+    weights = np.exp(log_density - logsumexp(log_density))  # (phi and sigma, mu)
+
+    mean_h, square_h = np.zeros((2, steps))
+    all_sigmas = np.tile(np.exp(log_sigmas), len(logits))
+    for sigma, weight, (first, second) in zip(all_sigmas, weights, moments_u, strict=True):
+        mean_h += (mus + sigma * first) @ weight
+        square_h += (mus**2 + 2 * mus * sigma * first + sigma**2 * second) @ weight
+    cube = weights.reshape(len(logits), len(log_sigmas), len(mus))
+    quantities = {"h": (mean_h, np.sqrt(square_h - mean_h**2))}
+    for name, values, others in (
+        ("mu", mus, (0, 1)),
+        ("phi", expit(logits), (1, 2)),
+        ("sigma", np.exp(log_sigmas), (0, 2)),
+    ):
+        marginal = cube.sum(axis=others)
+        assert max(marginal[0], marginal[-1]) < 1e-6, f"the grid cuts {name}"
+        mean = marginal @ values
+        quantities[name] = mean, np.sqrt(marginal @ (values - mean) ** 2)
+
+    densities = []
+    for mu, phi, sigma, h in (
+        (0.0, 0.9, 0.3, np.round(mean_h, 3)),
+        (-1.0, 0.98, 0.15, np.linspace(-1.0, 0.5, steps)),
+        (1.5, 0.6, 0.9, np.round(np.sin(np.arange(steps)), 3)),
+    ):
+        before = np.append(mu, h[:-1])
+        densities.append(
+            {
+                "position": {"mu": mu, "phi": phi, "sigma": sigma, "h": h},
+                "log_prior": log_prior(mu, phi, sigma)
+                + np.sum(norm.logpdf(h, mu + phi * (before - mu), sigma)),
+                "log_likelihood": np.sum(norm.logpdf(y, 0, np.exp(h / 2))),
+            }
+        )
+    return {
+        "source": "quadrature: 121 points for each log variance, a grid of 61 x 71 x 41 in mu, "
+        "logit phi and log sigma",
+        "log_evidence": {"value": log_evidence, "error": 0.0},
+        "quantities": exact(quantities),
+        "densities": densities,
+    }
+
+
+MODELS = {
+    f.__name__: f for f in (spike_and_slab, gp_regression, autoregression, stochastic_volatility)
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MODELS:

@@ -152,7 +152,7 @@ if __name__ == "__main__":
     (DATA / "expectancy_valence").mkdir(exist_ok=True)
     subjects = expectancy_valence()
     for number, subject in enumerate(subjects, start=1):
-        write(f"expectancy_valence/subject_{number:02}", subject)
+        write(f"expectancy_valence/subject_{number}", subject)
     trials = {
         "subject": np.repeat(np.arange(1, NUM_SUBJECTS + 1), NUM_TRIALS),
         "trial": np.tile(np.arange(1, NUM_TRIALS + 1), NUM_SUBJECTS),
