@@ -63,14 +63,14 @@ def _machine() -> dict[str, str | int]:
     devices = jax.local_devices()
     return {
         "isa": platform.machine(),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "device": devices[0].device_kind,
         "num_devices": len(devices),
     }
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     """Name the processor: code that XLA compiles for another may round differently."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

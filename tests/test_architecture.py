@@ -29,6 +29,7 @@ ROOMS = {
     "comparison": {"diagnostics", "evidence"},
     "plots": {"diagnostics", "comparison", "graph"},
     "provenance": set(),
+    "programs": {"provenance"},
     "schema": set(),
     "config": {"schema", "distributions.text"},
     "overrides": {"schema", "config"},

@@ -15,6 +15,7 @@ The keys were chosen beforehand.
 from pathlib import Path
 
 import arviz as az
+import gallery
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +23,6 @@ import pytest
 import xarray as xr
 from scipy.stats import norm, t
 
-import gallery
 from bamopipe.target import precision_context
 
 MODELS = sorted(p.stem for p in Path("bamopipe/models").glob("*.py") if p.stem != "__init__")

@@ -42,7 +42,7 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
 
     import jax
 
-    from bamopipe import posterior, provenance
+    from bamopipe import posterior, programs, provenance
     from bamopipe.inference.datatree import to_datatree
     from bamopipe.inference.devices import NUM_THREADS
 
@@ -50,21 +50,25 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
         os.environ[NUM_THREADS] = str(threads)
 
     jax.config.update("jax_enable_x64", frozen["precision"] == "float64")
-    engine = build_engine(frozen)
     attrs = {
         "config": json.dumps(frozen, sort_keys=True),
         "fit_id": config.parent.name,
         **provenance.describe(frozen["data"]["files"], model_file),
     }
     trees = []
-    for seed in seeds:
-        result = engine.run(jax.random.key(seed))
-        logger.info(
-            "seed %d: log evidence %.4f ± %.4f", seed, result.log_evidence, result.log_evidence_se
-        )
-        for status in set(result.status) - {"ok"}:
-            logger.warning("seed %d: %s", seed, status)
-        trees.append(to_datatree(engine, result, seed, attrs))
+    with programs.shared(frozen["model"]["_target_"]):
+        engine = build_engine(frozen)
+        for seed in seeds:
+            result = engine.run(jax.random.key(seed))
+            logger.info(
+                "seed %d: log evidence %.4f ± %.4f",
+                seed,
+                result.log_evidence,
+                result.log_evidence_se,
+            )
+            for status in set(result.status) - {"ok"}:
+                logger.warning("seed %d: %s", seed, status)
+            trees.append(to_datatree(engine, result, seed, attrs))
     posterior.write(posterior.concatenate(trees, seeds), out)
 
 

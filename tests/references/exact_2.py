@@ -224,9 +224,9 @@ def stochastic_volatility():
     y = read("stochastic_volatility")["y"]
     steps = len(y)
     u = np.linspace(-45.0, 45.0, 121)  # a spacing of 0.75: an error of exp(-2 pi^2 / 0.75^2)
-    mus = np.linspace(-6.0, 6.0, 61)
-    logits = np.linspace(-1.0, 13.0, 71)
-    log_sigmas = np.linspace(-4.0, 1.0, 41)
+    mus = np.linspace(-5.0, 5.0, 51)
+    logits = np.linspace(-1.0, 13.0, 57)
+    log_sigmas = np.linspace(-3.0, 0.75, 31)
     spacing = np.prod([axis[1] - axis[0] for axis in (mus, logits, log_sigmas)])
 
     def log_prior(mu, phi, sigma):
@@ -301,7 +301,7 @@ def stochastic_volatility():
             }
         )
     return {
-        "source": "quadrature: 121 points for each log variance, a grid of 61 x 71 x 41 in mu, "
+        "source": "quadrature: 121 points for each log variance, a grid of 51 x 57 x 31 in mu, "
         "logit phi and log sigma",
         "log_evidence": {"value": log_evidence, "error": 0.0},
         "quantities": exact(quantities),

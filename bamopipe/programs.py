@@ -1,0 +1,80 @@
+"""Compiled programs, shared between processes that run models of one form.
+
+JAX can keep compiled programs on disk, but it writes them in place, so that a process that is
+killed leaves half a file which later ones stumble over. Here every process has a folder of its own,
+which starts with links to the shared programs, and hands over new ones, whole, at its end.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bamopipe.provenance import cpu_model
+
+PROGRAMS = Path("results/programs")
+
+
+@contextlib.contextmanager
+def shared(name: str) -> Iterator[None]:
+    """Let JAX take programs from, and in the end add them to, those that share a name.
+
+    Parameters
+    ----------
+    name : str
+        What the programs are of: the dotted name of a model function. Models of one form but
+        different data share all programs, other models none.
+
+    Examples
+    --------
+    >>> import contextlib, tempfile
+    >>> import jax
+    >>> with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    ...     with shared("example"):
+    ...         double = jax.jit(lambda x: 2 * x)(3.0)
+    ...     any(PROGRAMS.rglob("*-cache"))
+    True
+    """
+    import jax
+
+    # Programs are compiled for one kind of processor, and may crash on another.
+    machine = f"{jax.__version__} {cpu_model()} {os.environ.get('XLA_FLAGS', '')}"
+    folder = PROGRAMS / name / hashlib.sha256(machine.encode()).hexdigest()[:8]
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".of-a-process-") as own:
+        known = {path.name for path in folder.iterdir() if path.is_file()}
+        for entry in known:
+            _link(folder / entry, Path(own, entry))
+        settings = {
+            "jax_compilation_cache_dir": own,
+            "jax_persistent_cache_min_compile_time_secs": 0.0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }
+        before = {setting: getattr(jax.config, setting) for setting in settings}
+        try:
+            _configure(settings)
+            yield
+        finally:
+            _configure(before)
+        for path in Path(own).iterdir():
+            if path.name not in known:
+                os.replace(path, folder / path.name)
+
+
+def _configure(settings: dict) -> None:
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    for setting, value in settings.items():
+        jax.config.update(setting, value)
+    compilation_cache.reset_cache()  # it looks at the folder's name once only
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
