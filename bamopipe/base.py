@@ -2,7 +2,7 @@
 
 import dataclasses
 import keyword
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any
 
@@ -156,6 +156,11 @@ class Model:
                 f"node {name!r} cannot be added to model {self.name!r}: the model was already "
                 "compiled by an engine; add all nodes first"
             )
+        if not isinstance(parents, Mapping | None):
+            raise UserError(
+                f"the parents of node {name!r} are {parents!r}; expected a dict such as "
+                "dict(loc=mu, scale=1.0)"
+            )
         parents = dict(parents or {})
         self._check_name(name)
         _check_kind(name, distribution, observations, parents, link_fn, bijector)
@@ -182,6 +187,11 @@ class Model:
                 names[argument] = parent.name
             elif isinstance(parent, str):
                 names[argument] = parent  # may be added later; `order` checks it
+            elif adapter.is_instance(parent):
+                raise UserError(
+                    f"parent {argument!r} of node {name!r} is a distribution; give a function that "
+                    "makes the whole distribution from numbers, distribution=lambda ...: ..."
+                )
             elif parent is None or isinstance(parent, bool) or callable(parent):
                 options[argument] = parent
             else:
@@ -212,7 +222,7 @@ class Model:
             options=options,
             bijector=bijector,
             missing=mask,
-            imputes=mask is not None and missing == "impute",
+            impute=missing == "impute",
         )
         if node.imputes:
             self._check_name(f"{name}_missing", f" (the missing observations of {name!r})")
@@ -303,7 +313,7 @@ class Model:
         data
             Name of a constant or observed node -> its new value.
         coords
-            Labels for named dimensions whose size changes.
+            Labels for the named dimensions of `data`, whose old labels are dropped.
 
         Examples
         --------
@@ -331,6 +341,8 @@ class Model:
                     f"data are {', '.join(replaceable)}"
                 )
         copy = Model(self.name)
+        unseen: set[str] = set()
+        replaced: set[str] = set()  # dimensions whose old labels are of other rows
         for name in order:
             node = self.nodes[name]
             if name in data:
@@ -338,28 +350,25 @@ class Model:
                 if mask is not None and not node.is_observed:
                     raise _nan_error(mask, f"new data of {name!r}")
                 node = dataclasses.replace(node, value=value, missing=mask)
+                replaced |= set(node.dims or ())
             elif node.is_observed:
                 parents = {a: copy.outlines[p] for a, p in node.parents.items()}
                 own = outline(dataclasses.replace(node, value=None, shape=()), parents)
                 shape = self.outlines[name].sample_shape + own.shape
                 if shape != self.outlines[name].shape:
-                    unseen = np.full(shape, np.nan)
-                    node = dataclasses.replace(node, value=unseen, missing=np.isnan(unseen))
-            if node.is_observed:
-                node = dataclasses.replace(
-                    node, imputes=self.nodes[name].imputes and name in data and mask is not None
-                )
-            copy.nodes[name], copy.outlines[name] = copy._outline(node, copy.outlines)
-        sizes = dict(
-            pair
-            for name, node in copy.nodes.items()
-            if node.dims is not None
-            for pair in zip(node.dims, copy.outlines[name].shape, strict=True)
-        )
-        kept = {d: v for d, v in self.coords.items() if sizes.get(d, len(v)) == len(v)}
+                    nothing = np.full(shape, np.nan)
+                    node = dataclasses.replace(
+                        node, value=nothing, missing=np.isnan(nothing), impute=False
+                    )
+                    unseen.add(name)
+            copy.nodes[name], copy.outlines[name] = copy._inspect(
+                dataclasses.replace(node, dims=None), copy.nodes, copy.outlines, unseen
+            )
+        kept = {dim: labels for dim, labels in self.coords.items() if dim not in replaced}
         copy.coords = {**kept, **{d: np.asarray(v) for d, v in (coords or {}).items()}}
         for name, node in copy.nodes.items():
-            copy._check_dims(node, copy.outlines[name].shape, copy.nodes)
+            copy.nodes[name] = dataclasses.replace(node, dims=self.nodes[name].dims)
+            copy._check_dims(copy.nodes[name], copy.outlines[name].shape, copy.nodes)
         return copy
 
     def graph(self) -> Graph:
@@ -376,17 +385,19 @@ class Model:
         node: Node,
         nodes: Mapping[str, Node],
         outlines: Mapping[str, Outline],
+        unseen: Container[str] = (),
     ) -> tuple[Node, Outline]:
         """Check a node whose parents are all there; return it and its outline."""
         for argument, parent in node.parents.items():
-            if nodes[parent].missing is not None and not nodes[parent].imputes:
+            gaps = nodes[parent].missing is not None and not nodes[parent].imputes
+            if gaps and parent not in unseen:
                 raise UserError(
                     f"parent {argument!r} of node {node.name!r} is {parent!r}, which has missing "
                     f"observations; give {parent!r} missing='impute'"
                 )
         node, found = self._outline(node, outlines)
         self._check_dims(node, found.shape, nodes)
-        if node.is_observed:
+        if node.is_observed and node.name not in unseen:
             known = {a: nodes[p].value for a, p in node.parents.items() if nodes[p].is_constant}
             unknown = {a: outlines[p] for a, p in node.parents.items() if a not in known}
             index = find_impossible(node, known, unknown)
@@ -423,7 +434,7 @@ class Model:
             raise UserError(
                 f"model {self.name!r} already has a node {name!r}{what}; choose another name"
             )
-        if name in self._sizes or name in self.coords:
+        if name in self._sizes or name in self.coords or name in RESERVED_DIMS:
             raise UserError(
                 f"node name {name!r}{what} is also the name of a dimension; choose another"
             )
@@ -507,13 +518,14 @@ def _as_data(value, what: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Return numbers and where they are missing, if anywhere; missing entries are NaN."""
     try:
         array = np.ma.filled(value.astype(float), np.nan) if np.ma.isMaskedArray(value) else value
-        array = np.asarray(array)
+        array = np.array(array)  # a copy: what its owner does with it later changes nothing here
         if array.dtype == bool:
             array = array.astype(int)
         if not np.issubdtype(array.dtype, np.number):
             raise TypeError(f"its type is {array.dtype}")
     except (TypeError, ValueError) as error:
         raise UserError(f"the {what} must be numbers; {error}") from None
+    array.flags.writeable = False
     missing = np.isnan(array)
     return array, missing if missing.any() else None
 

@@ -1,5 +1,6 @@
 """One variable of a graph: what it holds, and its distribution or value given its parents."""
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -47,9 +48,9 @@ class Node:
     missing
         True where an observation is missing, over all but the event dimensions; None if all of them
         are there.
-    imputes
-        Whether missing observations are latent variables, in a node ``{name}_missing``. Otherwise
-        the likelihood leaves them out.
+    impute
+        Whether missing observations, if there are any, are latent variables. Otherwise the
+        likelihood leaves them out.
     """
 
     name: str
@@ -63,7 +64,12 @@ class Node:
     options: Mapping[str, Any] = field(default_factory=dict)
     bijector: Any = None
     missing: np.ndarray | None = None
-    imputes: bool = False
+    impute: bool = False
+
+    @property
+    def imputes(self) -> bool:
+        """Whether there are missing observations in a latent variable ``{name}_missing``."""
+        return self.impute and self.missing is not None
 
     @property
     def is_constant(self) -> bool:
@@ -169,10 +175,15 @@ def _call_link(node: Node, arguments: Mapping[str, Array]):
     assert node.link_fn is not None
     try:
         return node.link_fn(**arguments)
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a person's own code may raise anything
         shapes = ", ".join(f"{a} of shape {jnp.shape(v)}" for a, v in arguments.items())
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        if isinstance(error, (jax.errors.TracerArrayConversionError, jax.errors.JAXTypeError)):
+            reason = "use jax.numpy for numpy in it, and no Python `if` or `float` on values"
         raise UserError(
-            f"the link_fn of node {node.name!r} failed with {shapes}: {error}"
+            f"the link_fn of node {node.name!r} failed with {shapes}: {reason}"
         ) from error
 
 
@@ -263,6 +274,8 @@ def _outline_of_random(node: Node, examples: Mapping[str, jax.ShapeDtypeStruct])
 
     jax.eval_shape(look, dict(examples))
     batch, event, dtype, discrete = found[0]
+    if node.value is not None and jnp.issubdtype(node.value.dtype, jnp.floating):
+        dtype = node.value.dtype  # also that of whole numbers, which may be missing
     if node.value is None:
         _check_shape(node, batch)
         sample_shape = node.shape
@@ -280,11 +293,8 @@ def _check_shape(node: Node, batch: tuple[int, ...]) -> None:
     shape = node.shape
     if node.on_top or not shape or not batch:
         return
-    try:
-        ambiguous = np.broadcast_shapes(shape, batch) == shape
-    except ValueError:
-        ambiguous = False
-    if ambiguous:
+    with contextlib.suppress(ValueError):  # (3,) over (4,) cannot be taken for anything else
+        np.broadcast_shapes(shape, batch)
         own = ", ".join(map(str, batch))
         inner = ", ".join(map(str, shape))
         raise UserError(

@@ -1,6 +1,7 @@
 """What follows from draws: deterministic variables, predictions, densities of observations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -31,7 +32,7 @@ class Consequences(NamedTuple):
 
 
 def follow(target: Target, key: Array, draws: Mapping[str, np.ndarray]) -> Consequences:
-    """Compute what follows from each draw.
+    """Compute what follows from each draw, within the precision of the target.
 
     Parameters
     ----------
@@ -42,35 +43,37 @@ def follow(target: Target, key: Array, draws: Mapping[str, np.ndarray]) -> Conse
     draws
         Latent variable -> array of shape (chain, draw, ...).
     """
-    draws = {name: draws[name] for name in target.latent}
-    num_chains = len(next(iter(draws.values())))
+    return over_draws(_follow, target, key, draws)
+
+
+def over_draws(function: Callable, target: Target, key: Array, draws: Mapping[str, np.ndarray]):
+    """Map ``function(target, key, position)`` over draws; results have shape (chain, draw, ...)."""
     chains = [
         jax.device_get(
-            _follow_chain(
-                target, jax.random.fold_in(key, chain), {n: d[chain] for n, d in draws.items()}
+            _over_chain(
+                function,
+                target,
+                jax.random.fold_in(key, chain),
+                {name: draws[name][chain] for name in target.latent},
             )
         )
-        for chain in range(num_chains)
+        for chain in range(len(draws[target.latent[0]]))
     ]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *chains)
+
+
+def _follow(target: Target, key: Array, position: Position) -> Consequences:
     return Consequences(
-        *(
-            {name: np.stack([chain[name] for chain in part]) for name in part[0]}
-            for part in zip(*chains, strict=True)
-        )
+        target.deterministics(position),
+        target.predict(key, position),
+        target.pointwise_log_likelihood(position),
     )
 
 
-@jax.jit
-def _follow_chain(target: Target, key: Array, positions: Position) -> Consequences:
+@partial(jax.jit, static_argnums=0)
+def _over_chain(function: Callable, target: Target, key: Array, positions: Position):
     keys = jax.random.split(key, next(iter(positions.values())).shape[0])
-
-    def one(item):
-        key, position = item
-        return Consequences(
-            target.deterministics(position),
-            target.predict(key, position),
-            target.pointwise_log_likelihood(position),
-        )
-
     # In batches, so that what is computed on the way does not fill the memory.
-    return jax.lax.map(one, (keys, positions), batch_size=DRAWS_AT_ONCE)
+    return jax.lax.map(
+        lambda item: function(target, *item), (keys, positions), batch_size=DRAWS_AT_ONCE
+    )

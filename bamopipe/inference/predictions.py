@@ -7,12 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
+from jax import Array
 
 from bamopipe import posterior
 from bamopipe.base import Model
 from bamopipe.errors import UserError
-from bamopipe.inference.follow import follow
-from bamopipe.target import compile_target, precision_context
+from bamopipe.inference.follow import over_draws
+from bamopipe.target import Position, Target, compile_target, precision_context
 
 
 def predict(
@@ -35,7 +36,7 @@ def predict(
         Name of a constant -> its new value, of another length if need be. Arrays that a link
         function closes over stay as they are: make them nodes or parents.
     coords
-        Labels for named dimensions whose size changes.
+        Labels for the named dimensions of `data`, whose old labels are dropped.
     seed
         For the draws.
     precision
@@ -77,27 +78,27 @@ def predict(
     (1, 100, 3)
     """
     new = model.with_data(data, coords)
+    target = compile_target(new, precision)
+    posterior_draws = tree.children["posterior"].dataset
     draws = {}
-    for name in new.latent:
-        values = tree.children["posterior"].dataset[name].values
-        node = name if name in new.outlines else name.removesuffix("_missing")
-        expected = model.outlines[node].shape
-        if new.outlines[node].shape != expected:
+    for name in target.latent:
+        if name not in posterior_draws:
+            raise UserError(f"the posterior has no draws of latent variable {name!r}")
+        draws[name] = posterior_draws[name].values
+        if draws[name].shape[2:] != target.program.shapes[name]:
             raise UserError(
                 f"with the new data, latent variable {name!r} would have shape "
-                f"{new.outlines[node].shape}, but its draws have {expected}; only what depends on "
-                "the data alone may change its length"
+                f"{target.program.shapes[name]}, but its draws have {draws[name].shape[2:]}; only "
+                "what depends on the data alone may change its length"
             )
-        draws[name] = values
-    target = compile_target(new, precision)
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predictions"))
     with precision_context(precision):
-        found = follow(target, key, draws)
+        replicated = over_draws(_replicate, target, key, draws)
     dims = {name: node.dims for name, node in new.nodes.items()}
     chain = tree["posterior"].coords["chain"].values
     groups = {
         "predictions": posterior.dataset(
-            {**found.predictions, **found.deterministics}, ("chain", "draw"), dims, new.coords
+            replicated, ("chain", "draw"), dims, new.coords
         ).assign_coords(chain=chain),
         "predictions_constant_data": posterior.dataset(
             {n: np.asarray(v) for n, v in target.data.items() if n not in target.observed},
@@ -108,3 +109,7 @@ def predict(
     }
     added = {name: xr.DataTree(dataset) for name, dataset in groups.items() if dataset.variables}
     return tree.copy().assign(added)
+
+
+def _replicate(target: Target, key: Array, position: Position) -> dict[str, Array]:
+    return target.replicate(key, position)

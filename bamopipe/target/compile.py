@@ -13,7 +13,8 @@ from bamopipe.distributions import adapter
 from bamopipe.distributions.bijectors import unconstraining
 from bamopipe.errors import UserError
 from bamopipe.node import Outline, compute, make_distribution
-from bamopipe.target.target import Lifted, Program, Target, lift, precision_context
+from bamopipe.target.lift import Lifted, lift
+from bamopipe.target.target import Program, Target, precision_context
 
 
 def compile_target(model: Model, precision: str = "float64") -> Target:
@@ -83,7 +84,7 @@ class _Compiler:
         }
         return Target(
             data={
-                name: self._cast(_fill(node))
+                name: jnp.asarray(_fill(node), self._dtype(model.outlines[name]))
                 for name, node in model.nodes.items()
                 if node.value is not None
             },
@@ -100,6 +101,7 @@ class _Compiler:
                     **{name: found.shape for name, found in model.outlines.items()},
                     **{f"{name}_missing": _missing_shape(model, name) for name in missing},
                 },
+                dtypes={n: self._dtype(model.outlines[node_of[n]]) for n in latent},
                 discrete=frozenset(n for n in latent if model.outlines[node_of[n]].discrete),
                 upstream=_upstream(model, order),
                 node_of=node_of,
@@ -142,14 +144,12 @@ class _Compiler:
 
         def draw(key, arguments):
             drawn = adapter.sample(distribution(arguments), key, outline.sample_shape)
-            return self._cast(drawn)
+            return drawn.astype(value.dtype)
 
         def log_prob(value, arguments):
             return adapter.log_prob(distribution(arguments), value)
 
         self._add("sample", name, draw, jax.random.key(0), examples)
-        if node.value is not None:
-            value = jax.ShapeDtypeStruct(node.value.shape, self._cast(node.value).dtype)
         self._add("log_prob", name, log_prob, value, examples)
         if node.is_latent or node.imputes:
             self._trace_transform(node, outline, distribution, examples)
@@ -200,13 +200,12 @@ class _Compiler:
     def _add(self, kind: str, name: str, function: Callable, *examples) -> None:
         self.functions[kind, name], self.closures[kind, name] = lift(function, *examples)
 
-    def _cast(self, value):
-        array = jnp.asarray(value)
-        return array.astype(self.dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
+    def _dtype(self, outline: Outline):
+        is_float = jnp.issubdtype(outline.dtype, jnp.floating)
+        return self.dtype if is_float else jax.dtypes.canonicalize_dtype(outline.dtype)
 
     def _example(self, outline: Outline) -> jax.ShapeDtypeStruct:
-        is_float = jnp.issubdtype(outline.dtype, jnp.floating)
-        return jax.ShapeDtypeStruct(outline.shape, self.dtype if is_float else outline.dtype)
+        return jax.ShapeDtypeStruct(outline.shape, self._dtype(outline))
 
     def _text(self, order: tuple[str, ...], missing: Mapping[str, np.ndarray]) -> str:
         """Write down all that a program compiled from this target depends on, but for numbers."""
@@ -218,13 +217,9 @@ class _Compiler:
         lines += [
             f"{name} missing {mask.shape} {mask.tobytes().hex()}" for name, mask in missing.items()
         ]
-        texts: dict[int, str] = {}
         for (kind, name), function in self.functions.items():
-            if id(function) not in texts:
-                texts[id(function)] = (
-                    str(function) if isinstance(function, UserError) else function.text()
-                )
-            lines.append(f"{kind} {name}: {texts[id(function)]}")
+            text = str(function) if isinstance(function, UserError) else function.text
+            lines.append(f"{kind} {name}: {text}")
         return "\n".join(lines)
 
 

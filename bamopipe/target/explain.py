@@ -74,8 +74,9 @@ def explain(target: Target, position: dict[str, Array]) -> Explanation:
         remark = "inside the support"
         if name in faults:
             remark = faults[name][0]
-            if outside and name not in outside:
-                remark = f"follows from {', '.join(sorted(outside))}"
+            causes = sorted(outside & target.program.upstream[name])
+            if causes and name not in outside:
+                remark = f"follows from {', '.join(causes)}"
         kind = "prior" if name in target.latent else "likelihood"
         rows.append(Row(name, kind, float(factor), remark))
     return Explanation(tuple(rows))

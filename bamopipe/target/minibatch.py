@@ -49,6 +49,10 @@ class Minibatch:
             Which observations: as many whole numbers as the size of the batch.
         """
         size, total = rows.shape[0], self.full.data[self.names[0]].shape[0]
+        if size != self.batch.data[self.names[0]].shape[0]:
+            raise UserError(
+                f"minibatch: got {size} rows; expected {self.batch.data[self.names[0]].shape[0]}"
+            )
 
         def cut(values):
             return {n: v[rows] if n in self.names else v for n, v in values.items()}
@@ -69,8 +73,9 @@ def minibatch(
     Parameters
     ----------
     model
-        The graph. Arrays with a row for each observation must be nodes or parents: what a link
-        function closes over stays whole.
+        The graph. Arrays with a row for each observation must be nodes or parents (what a link
+        function closes over stays whole), and rows must not see one another: with a link function
+        that subtracts the mean of all rows, say, the estimate is biased.
     size
         Rows in a batch.
     names
@@ -114,8 +119,18 @@ def minibatch(
         raise UserError(
             f"minibatch: expected names of data with one number of rows each, got {lengths}"
         )
+    (total,) = lengths[names[0]]
+    if not 1 <= size <= total:
+        raise UserError(f"minibatch: size is {size}; expected 1 to {total} rows")
     values = {name: np.asarray(model.nodes[name].value) for name in names}
     fewer = model.with_data({name: value[:size] for name, value in values.items()})
+    for name in (*model.latent, *model.observed):
+        node = name if name in model.nodes else name.removesuffix("_missing")
+        if name not in names and fewer.outlines[node].shape != model.outlines[node].shape:
+            raise UserError(
+                f"minibatch: {name!r} has another shape with fewer rows; if it is data, name it "
+                "too; a latent variable for each row cannot be cut"
+            )
     with precision_context(precision):
         batch = compile_target(fewer, precision)
         missing = {n: jnp.asarray(mask) for n, mask in full.missing.items()}

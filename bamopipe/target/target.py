@@ -1,8 +1,7 @@
 """Target: a compiled model, a pytree whose leaves are data."""
 
-import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from jax import Array
 from bamopipe.base import Model
 from bamopipe.errors import UserError, nearest
 from bamopipe.target.explain import Explanation, explain
+from bamopipe.target.lift import Lifted
 
 Position = dict[str, Array]
 PRECISIONS = ("float64", "float32")
@@ -24,33 +24,6 @@ def precision_context(precision: str):
     if precision not in PRECISIONS:
         raise UserError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
     return jax.enable_x64(precision == "float64")
-
-
-@dataclass(frozen=True, eq=False)
-class Lifted:
-    """A traced function whose closed-over arrays have become arguments."""
-
-    jaxpr: Any
-    tree: Any  # of its result
-
-    def __call__(self, closures: list[Array], *arguments):
-        """Evaluate at arguments of the shapes it was traced with."""
-        out = jax.core.eval_jaxpr(self.jaxpr, closures, *jax.tree.leaves(arguments))
-        return jax.tree.unflatten(self.tree, out)
-
-    def text(self) -> str:
-        """Write down the function; equal texts compute the same."""
-        text = f"{self.jaxpr} {self.tree}"
-        # Addresses differ from one trace to the next. They tell functions apart only where Python
-        # is called back; elsewhere the text has the whole function.
-        return text if "callback" in text else re.sub(r" at 0x[0-9a-f]+", "", text)
-
-
-def lift(function: Callable, *examples) -> tuple[Lifted, list[Array]]:
-    """Trace a function of arrays; return it and the arrays that it closes over."""
-    closed, shapes = jax.make_jaxpr(function, return_shape=True)(*examples)
-    lifted = Lifted(closed.jaxpr, jax.tree.structure(shapes))
-    return lifted, [jnp.asarray(c) for c in closed.consts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +45,8 @@ class Program:
         Names of the variables of each kind, parents first. Missing observations are latent.
     shapes
         Of the value of each variable and constant.
+    dtypes
+        Of the value of each latent variable.
     discrete
         Latent variables that take whole numbers.
     upstream
@@ -92,6 +67,7 @@ class Program:
     observed: tuple[str, ...]
     deterministic: tuple[str, ...]
     shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, Any]
     discrete: frozenset[str]
     upstream: dict[str, frozenset[str]]
     node_of: dict[str, str]
@@ -192,8 +168,8 @@ class Target:
         found = {}
         for name in self.observed:
             pointwise = self._log_prob(name, values)
-            seen = self.program.model.nodes[name].missing
-            found[name] = pointwise if seen is None else pointwise[np.nonzero(~seen)]
+            missing = self.program.model.nodes[name].missing
+            found[name] = pointwise if missing is None else pointwise[np.nonzero(~missing)]
         return found
 
     def values(self, position: Position, names: Iterable[str] | None = None) -> dict[str, Array]:
@@ -208,7 +184,9 @@ class Target:
         """
         names = self.program.upstream if names is None else names
         upstream = set().union(*(self.program.upstream[name] for name in names))
-        values = {**self.data, **position}
+        self.check_position(position)
+        typed = {n: jnp.asarray(v, self.program.dtypes[n]) for n, v in position.items()}
+        values = {**self.data, **typed}
         for name in self.program.order:
             if name in upstream:
                 self._complete(name, values)
@@ -247,8 +225,13 @@ class Target:
 
     def predict(self, key: Array, position: Position) -> dict[str, Array]:
         """Draw new values of the observed variables given a position."""
-        values = self._simulate(key, self.observed, {**self.data, **position})
+        values = self.replicate(key, position)
         return {name: values[name] for name in self.observed}
+
+    def replicate(self, key: Array, position: Position) -> dict[str, Array]:
+        """Draw as `predict` does; return the deterministic variables as well, given the draws."""
+        values = self._simulate(key, self.observed, {**self.data, **position})
+        return {name: values[name] for name in (*self.observed, *self.program.deterministic)}
 
     def sample_prior_predictive(self, key: Array) -> dict[str, Array]:
         """Draw all variables from the model as if nothing had been observed."""
@@ -300,9 +283,8 @@ class Target:
         y         likelihood          -inf  follows from scale
         sum                           -inf
         """
-        self.check_position(position)
         with precision_context(self.program.precision):
-            return explain(self, {name: jnp.asarray(value) for name, value in position.items()})
+            return explain(self, position)
 
     def check_position(self, position: Position) -> None:
         """Raise UserError unless a position has every latent variable in its shape."""
@@ -366,6 +348,10 @@ class Target:
 
     def _transform(self, kind: str, inputs: Position) -> tuple[Position, Array]:
         """Constrain or unconstrain all variables, parents first."""
+        if set(inputs) != set(self.latent):
+            raise UserError(
+                f"expected values of {', '.join(self.latent)}; got {', '.join(inputs) or 'none'}"
+            )
         values: dict[str, Array] = dict(self.data)
         outputs: Position = {}
         total = jnp.zeros(())

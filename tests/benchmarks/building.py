@@ -32,9 +32,7 @@ def chain(length: int, linked: bool) -> Model:
         else:
             arguments = dict(parents=dict(loc=last, scale=1.0))
         last = model.add_node(f"x_{index}", distribution=dx.Normal, **arguments)
-    model.add_node(
-        "y", distribution=dx.Normal, parents=dict(loc=last, scale=1.0), observations=0.0
-    )
+    model.add_node("y", distribution=dx.Normal, parents=dict(loc=last, scale=1.0), observations=0.0)
     return model
 
 

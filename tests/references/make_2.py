@@ -123,17 +123,6 @@ def hidden_markov(centred):
     sample("y", dist.Delta(0.0, log_density=jax.nn.logsumexp(log_alpha)), obs=0.0)
 
 
-def stochastic_volatility(centred):
-    y = read("stochastic_volatility")["y"]
-    mu = sample("mu", dist.Normal(0, 2))
-    phi = sample("phi", dist.Beta(20, 1.5))
-    sigma = sample("sigma", dist.LogNormal(-1.5, 0.5))
-    step = jnp.arange(len(y))
-    powers = jnp.where(step[:, None] >= step, phi ** jnp.maximum(step[:, None] - step, 0.0), 0.0)
-    h = gaussian("h", mu, sigma * powers, centred)  # h[t] = mu + phi (h[t-1] - mu) + sigma e[t]
-    sample("y", dist.Normal(0, jnp.exp(h / 2)), obs=y)
-
-
 def bayesian_neural_network(centred):
     x1, x2, y = map(jnp.asarray, read("bayesian_neural_network").values())
     shapes = {"w1": (2, 5), "b1": (5,), "w2": (5, 5), "b2": (5,), "w3": (5,), "b3": ()}
@@ -206,7 +195,6 @@ RUNS = {
     ),
     gp_classification: (["amplitude", "lengthscale", "f", "probability"], 10_000, {}),
     hidden_markov: (["transition", "mean", "sigma"], 6000, {}),
-    stochastic_volatility: (["mu", "phi", "sigma", "h"], 4000, {}),
     bayesian_neural_network: (["probability", "log_likelihood"], 10_000, {}),
     lotka_volterra: (
         ["alpha", "beta", "gamma", "delta", "sigma", "initial", "population"],
