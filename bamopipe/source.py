@@ -119,7 +119,7 @@ def inspect(path: Path, function: str) -> ModelSource:
         bool(nodes)
         and all(node.name for node in nodes)
         and len(list(_always(body))) == len(calls)
-        and not _hands_on_model(body)
+        and _is_only_added_to(body)
     )
     latent = {n.name for n in nodes if n.name and n.distribution and not n.is_observed}
     return ModelSource(
@@ -210,7 +210,7 @@ def _node(call: Any) -> _Node:
         name if whole and isinstance(name, str) else None,
         given.get("distribution"),
         values.get("observations") is not None,
-        values.get("missing") == "impute",
+        values.get("missing", "drop") != "drop",
     )
 
 
@@ -226,26 +226,28 @@ def _always(node: ast.AST) -> Iterator[ast.AST]:
         yield from _always(child)
 
 
-def _hands_on_model(body: ast.AST) -> bool:
-    """Tell whether another function gets the model, and so may add nodes to it."""
-    models = {
-        target.id
-        for node in ast.walk(body)
-        if isinstance(node, ast.Assign) and _is_model(node.value)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    return any(
-        isinstance(argument, ast.Name) and argument.id in models
-        for node in ast.walk(body)
-        if isinstance(node, ast.Call)
-        for argument in (*node.args, *(k.value for k in node.keywords))
-    )
+def _is_only_added_to(body: ast.FunctionDef) -> bool:
+    """Tell whether the model is made here, and then only gets nodes and is returned.
+
+    Anything else (another function that gets it, another name for it) may add nodes elsewhere.
+    """
+    made = [n for n in ast.walk(body) if isinstance(n, ast.Assign | ast.AnnAssign) and _makes(n)]
+    if len(made) != 1 or not isinstance(made[0], ast.Assign) or len(made[0].targets) != 1:
+        return False
+    (target,) = made[0].targets
+    if not isinstance(target, ast.Name):
+        return False
+    uses = [n for n in ast.walk(body) if isinstance(n, ast.Name) and n.id == target.id]
+    plain: list[ast.AST | None] = [target]
+    plain += [c.func.value for c in ast.walk(body) if _is_add_node(c)]  # type: ignore[attr-defined]
+    plain += [n.value for n in ast.walk(body) if isinstance(n, ast.Return)]
+    return all(any(use is p for p in plain) for use in uses)
 
 
-def _is_model(node: ast.AST) -> bool:
+def _makes(node: ast.Assign | ast.AnnAssign) -> bool:
+    call = node.value
     return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Model"
+        isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Model"
     )
 
 

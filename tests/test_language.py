@@ -5,11 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.stats import lognorm, norm, poisson
 from tensorflow_probability.substrates import jax as tfp
 
 from bamopipe.base import Model
 from bamopipe.errors import UserError
+from bamopipe.inference.predictions import predict
 from bamopipe.target import compile_target, minibatch, precision_context
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -123,11 +125,11 @@ def test_sample_shapes_that_are_clear():
     }
 
 
-@pytest.mark.parametrize("shape", [4, (4,), (5, 4), (1, 4)])
+@pytest.mark.parametrize("shape", [4, (4,), (5, 4), (1, 4), (4, 1)])
 def test_a_sample_shape_that_seems_to_include_the_batch_is_refused(shape):
     model = Model()
     loc = model.add_node("loc", distribution=dx.Normal(np.zeros(4), np.ones(4)))
-    with pytest.raises(UserError, match=r"leave `shape` out .* or write shape=\(.*4, \.\.\.\)"):
+    with pytest.raises(UserError, match=r"leave `shape` out .* or write shape=\(.*, \.\.\.\)"):
         model.add_node("x", distribution=dx.Normal, parents=dict(loc=loc, scale=1.0), shape=shape)
 
 
@@ -186,6 +188,20 @@ def test_a_function_that_returns_a_distribution():
             "no distribution to tran",
         ),
         (lambda m: m.add_node("c", dx.Normal(0.0, 1.0), bijector=jnp.exp), "expected one of TFP"),
+        (lambda m: m.add_node("chain", dx.Normal(0.0, 1.0)), "the name of a dimension"),
+        (lambda m: m.add_node("c", dx.Normal, parents="a"), "expected a dict"),
+        (
+            lambda m: m.add_node("c", tfd.Sample, parents=dict(distribution=tfd.Normal(0.0, 1.0))),
+            "is a distribution; give a function",
+        ),
+        (
+            lambda m: m.add_node("c", parents=dict(a="a"), link_fn=lambda a: np.log(a)),
+            "use jax.numpy for numpy",
+        ),
+        (
+            lambda m: m.add_node("c", parents=dict(a="a"), link_fn=lambda a: undefined),  # noqa: F821
+            "failed with a of shape .*: NameError",
+        ),
         (lambda m: m.add_node("c", dx.Normal(0.0, 1.0), shape=2.5), "expected whole numbers"),
         (lambda m: m.add_node("c", dx.Normal(0.0, 1.0), [1.0, 2], shape=3), "leave `shape` out"),
     ],
@@ -271,6 +287,130 @@ def test_arrays_that_a_link_function_closes_over_are_not_shared():
         np.testing.assert_allclose(evaluate(target), norm.logpdf([1, 2], mu * weights).sum())
 
 
+def loc_by_jit(weights):
+    return jax.jit(lambda mu: dict(loc=mu * weights, scale=1.0))
+
+
+def loc_by_callback(weights):
+    shape = jax.ShapeDtypeStruct((2,), float)
+
+    def link(mu):
+        return dict(loc=jax.pure_callback(lambda m: m * weights, shape, mu), scale=1.0)
+
+    return link
+
+
+@pytest.mark.parametrize("make_link", [loc_by_jit, loc_by_callback])
+def test_what_a_program_hides_inside_is_not_shared(make_link):
+    @jax.jit
+    def evaluate(target):
+        return target.log_likelihood({"mu": 0.5})
+
+    for weights in (np.array([1.0, 2.0]), np.array([3.0, 4.0])):
+        model = Model()
+        model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
+        model.add_node("y", dx.Normal, [1.0, 2], dict(mu="mu"), link_fn=make_link(weights))
+        found = evaluate(compile_target(model))
+        np.testing.assert_allclose(found, norm.logpdf([1, 2], 0.5 * weights).sum())
+
+
+def test_rules_of_differentiation_are_not_shared():
+    @jax.jit
+    def gradient(target):
+        return jax.grad(lambda mu: target.log_likelihood({"mu": mu}))(0.0)
+
+    for slope in (1.0, 5.0):
+
+        @jax.custom_jvp
+        def rule(x):
+            return x
+
+        rule.defjvp(lambda primals, tangents, s=slope: (primals[0], s * tangents[0]))
+        model = Model()
+        model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
+        model.add_node(
+            "y",
+            dx.Normal,
+            2.0,
+            dict(mu="mu"),
+            link_fn=lambda mu, f=rule: dict(loc=f(mu), scale=1.0),
+        )
+        np.testing.assert_allclose(gradient(compile_target(model)), 2 * slope)
+
+
+def test_other_data_are_checked_as_the_first_ones():
+    def make(missing):
+        model = Model()
+        mu = model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
+        y = model.add_node("y", tfd.Exponential, [1.0, 5], dict(rate=1.0), missing=missing)
+        model.add_node("z", dx.Normal, [0.0, 1], parents=dict(loc=y, scale=1.0))
+        model.add_node("k", dx.Normal, parents=dict(loc=mu, scale=1.0))
+        return model
+
+    with pytest.raises(UserError, match="has missing observations"):
+        make("drop").with_data({"y": [1.0, np.nan]})
+    assert make("impute").with_data({"y": [1.0, np.nan]}).latent == ("mu", "y_missing", "k")
+    with pytest.raises(UserError, match=r"-2.0 at index \(1,\) is outside the support"):
+        make("drop").with_data({"y": [1.0, -2.0]})
+    gaps = make("impute").with_data({"y": [1.0, np.nan]})
+    assert gaps.with_data({"z": [2.0, 3.0]}).latent == gaps.latent
+
+
+def test_later_changes_of_an_array_change_nothing():
+    y = np.array([1.0, 2.0])
+    model = Model()
+    model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
+    model.add_node("y", dx.Normal, y, parents=dict(loc="mu", scale=1.0))
+    y[:] = 100
+    np.testing.assert_allclose(
+        compile_target(model).log_likelihood({"mu": 0.0}), norm.logpdf([1, 2]).sum()
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "values"),
+    [
+        (dx.Normal, dict(loc=0.0, scale=1.0), [1, 2]),
+        (tfd.Poisson, dict(rate=2.0), [1, 2]),
+        (tfd.Bernoulli, dict(probs=0.5), [0, 1]),
+        (tfd.Bernoulli, dict(probs=0.5), [0.0, 1.0]),
+    ],
+)
+def test_an_observed_parent_of_any_type(family, arguments, values):
+    model = Model()
+    x = model.add_node("x", family, values, parents=arguments)
+    mu = model.add_node("mu", distribution=dx.Normal, parents=dict(loc=x, scale=1.0))
+    model.add_node("y", dx.Normal, [1.0, 2], parents=dict(loc=mu, scale=1.0))
+    model.add_node("w", dx.Normal, [1, 2], dict(x=x), link_fn=lambda x: dict(loc=2 * x, scale=1.0))
+    target = compile_target(model)
+    np.testing.assert_allclose(target.log_prior({"mu": np.zeros(2)}), norm.logpdf(0, values).sum())
+    np.testing.assert_allclose(
+        target.log_factors({"mu": [0, 0]})["w"], norm.logpdf([1, 2], 2 * np.array(values)).sum()
+    )
+    drawn = target.sample_prior_predictive(jax.random.key(0))
+    assert all(np.all(np.isfinite(value)) for value in drawn.values())
+
+
+def test_predictions_at_new_data_belong_together():
+    model = Model(coords={"row": list("ab")})
+    b = model.add_node("b", distribution=dx.Normal(0.0, 1.0))
+    x = model.add_node("x", observations=[1.0, 2.0], dims="row")
+    y = model.add_node(
+        "y", dx.Normal, [1.1, 1.9], dict(b=b, x=x),
+        link_fn=lambda b, x: dict(loc=b * x, scale=0.1), dims="row",
+    )  # fmt: skip
+    model.add_node("twice", parents=dict(y=y), link_fn=lambda y: 2 * y, dims="row")
+    draws = xr.Dataset({"b": (("chain", "draw"), np.ones((1, 5)))}, {"chain": [0]})
+    tree = xr.DataTree.from_dict({"posterior": draws})
+    for new in ([100.0, 200.0], [100.0, 200.0, 300.0]):
+        found = predict(tree, model, {"x": new})["predictions"]
+        np.testing.assert_allclose(found["twice"], 2 * found["y"])
+        assert np.abs(found["y"].values - new).max() < 1
+        assert found["row"].values.tolist() == list(range(len(new)))  # not the labels of old rows
+    with pytest.raises(UserError, match="no draws of latent variable 'b'"):
+        predict(xr.DataTree.from_dict({"posterior": draws.rename(b="c")}), model, {"x": [1.0]})
+
+
 def make_constrained() -> Model:
     """Supports of several kinds, one of which hangs on another variable."""
     model = Model()
@@ -335,6 +475,12 @@ def test_minibatches_are_unbiased():
         minibatch(model, 2, ["x", "scale_y"])
     with pytest.raises(UserError, match="'w' is no data"):
         minibatch(model, 2, ["w"])
+    with pytest.raises(UserError, match="'y' has another shape with fewer rows"):
+        minibatch(model, 2, ["x"])
+    with pytest.raises(UserError, match="expected 1 to 4 rows"):
+        minibatch(model, 9, ["x", "y"])
+    with pytest.raises(UserError, match="got 1 rows; expected 2"):
+        batches.log_likelihood(position, jnp.array([1]))
 
 
 def test_explain_names_the_fault():

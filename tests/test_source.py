@@ -40,6 +40,9 @@ def test_nodes_priors_and_files(tmp_path):
         ["if sigma > 1:", "    m.add_node('extra', mu)"],
         ["add_others(m)"],
         ["names = [m.add_node(n, mu) for n in 'ab']"],
+        ["add = m.add_node", "add('more', mu)"],
+        ["k = m", "k.add_node('more', mu)"],
+        ["m = base(data)"],
         ["def add():", "    m.add_node('inner', mu)", "add()"],
     ],
 )

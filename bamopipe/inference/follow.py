@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -26,9 +26,9 @@ class Consequences(NamedTuple):
         Log density of each observation.
     """
 
-    deterministics: dict[str, np.ndarray]
-    predictions: dict[str, np.ndarray]
-    log_likelihood: dict[str, np.ndarray]
+    deterministics: dict[str, Any]
+    predictions: dict[str, Any]
+    log_likelihood: dict[str, Any]
 
 
 def follow(target: Target, key: Array, draws: Mapping[str, np.ndarray]) -> Consequences:

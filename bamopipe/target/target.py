@@ -297,9 +297,9 @@ class Target:
         for name in self.latent:
             if name not in position:
                 raise UserError(f"the position lacks the latent variable {name!r}")
-            if jnp.shape(position[name]) != self.program.shapes[name]:
+            if np.shape(position[name]) != self.program.shapes[name]:
                 raise UserError(
-                    f"{name!r} has shape {jnp.shape(position[name])} in the position; expected "
+                    f"{name!r} has shape {np.shape(position[name])} in the position; expected "
                     f"{self.program.shapes[name]}"
                 )
 
