@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bamopipe.declaration import as_data, check_kind, nan_error, read_shape
 from bamopipe.distributions import adapter
 from bamopipe.errors import UserError, nearest
 from bamopipe.graph import Graph, describe
@@ -163,16 +164,16 @@ class Model:
             )
         parents = dict(parents or {})
         self._check_name(name)
-        _check_kind(name, distribution, observations, parents, link_fn, bijector)
+        check_kind(name, distribution, observations, parents, link_fn, bijector)
         if missing not in ("drop", "impute"):
             raise UserError(f"node {name!r} has missing={missing!r}; expected 'drop' or 'impute'")
         dims = None if dims is None else (dims,) if isinstance(dims, str) else tuple(dims)
-        shape, on_top = _read_shape(name, shape)
+        shape, on_top = read_shape(name, shape)
         value, mask = None, None
         if observations is not None:
-            value, mask = _as_data(observations, f"observations of {name!r}")
+            value, mask = as_data(observations, f"observations of {name!r}")
             if mask is not None and distribution is None:
-                raise _nan_error(mask, f"values of constant {name!r}")
+                raise nan_error(mask, f"values of constant {name!r}")
 
         names: dict[str, str] = {}
         options: dict[str, Any] = {}
@@ -197,9 +198,9 @@ class Model:
             else:
                 constant = f"{argument}_{name}"
                 self._check_name(constant, f" (the constant for parent {argument!r} of {name!r})")
-                number, nan = _as_data(parent, f"parent {argument!r} of {name!r}")
+                number, nan = as_data(parent, f"parent {argument!r} of {name!r}")
                 if nan is not None:
-                    raise _nan_error(nan, f"parent {argument!r} of {name!r}")
+                    raise nan_error(nan, f"parent {argument!r} of {name!r}")
                 same = value is not None and number.shape == value.shape
                 added[constant] = Node(constant, value=number, dims=dims if same else None)
                 names[argument] = constant
@@ -346,9 +347,9 @@ class Model:
         for name in order:
             node = self.nodes[name]
             if name in data:
-                value, mask = _as_data(data[name], f"new data of {name!r}")
+                value, mask = as_data(data[name], f"new data of {name!r}")
                 if mask is not None and not node.is_observed:
-                    raise _nan_error(mask, f"new data of {name!r}")
+                    raise nan_error(mask, f"new data of {name!r}")
                 node = dataclasses.replace(node, value=value, missing=mask)
                 replaced |= set(node.dims or ())
             elif node.is_observed:
@@ -461,78 +462,3 @@ class Model:
                     f"nodes have {others}"
                 )
         self._sizes |= dict(zip(node.dims, shape, strict=True))
-
-
-def _check_kind(name, distribution, observations, parents, link_fn, bijector) -> None:
-    """Raise UserError unless the arguments of `add_node` make one kind of node."""
-    if distribution is None:
-        if bijector is not None:
-            raise UserError(f"node {name!r} has a bijector, but no distribution to transform")
-        if observations is None and link_fn is None:
-            raise UserError(
-                f"node {name!r} has neither a distribution nor observations nor a link_fn; give "
-                "one of them"
-            )
-        if observations is None and not parents:
-            raise UserError(
-                f"node {name!r} is deterministic, but has no parents; give observations={name} if "
-                "it is a constant"
-            )
-        if observations is not None and (parents or link_fn is not None):
-            raise UserError(f"node {name!r} is a constant: it takes no parents and no link_fn")
-    elif adapter.is_instance(distribution):
-        if parents or link_fn is not None:
-            raise UserError(
-                f"node {name!r} has parents, but its distribution is already complete; give "
-                f"the class, distribution={type(distribution).__name__}, instead"
-            )
-    elif not callable(distribution):
-        raise UserError(
-            f"the distribution of node {name!r} is {distribution!r}; expected a distrax or TFP "
-            "distribution, its class, or a function that returns one"
-        )
-    if distribution is None and observations is not None:
-        return
-    if bijector is not None and not adapter.is_bijector(bijector):
-        raise UserError(
-            f"the bijector of node {name!r} is {bijector!r}; expected one of TFP or distrax, such "
-            "as tfb.Exp()"
-        )
-
-
-def _read_shape(name: str, shape) -> tuple[tuple[int, ...], bool]:
-    """Return the sample shape, and whether it ended in `...`."""
-    entries = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-    with_own = bool(entries) and entries[-1] is ...
-    sizes = entries[:-1] if with_own else entries
-    for size in sizes:
-        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-        if not whole or size < 0:
-            raise UserError(
-                f"node {name!r} has shape={shape!r}; expected whole numbers, such as 4 or (4, 3)"
-            )
-    return tuple(int(size) for size in sizes), with_own
-
-
-def _as_data(value, what: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return numbers and where they are missing, if anywhere; missing entries are NaN."""
-    try:
-        array = np.ma.filled(value.astype(float), np.nan) if np.ma.isMaskedArray(value) else value
-        array = np.array(array)  # a copy: what its owner does with it later changes nothing here
-        if array.dtype == bool:
-            array = array.astype(int)
-        if not np.issubdtype(array.dtype, np.number):
-            raise TypeError(f"its type is {array.dtype}")
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the {what} must be numbers; {error}") from None
-    array.flags.writeable = False
-    missing = np.isnan(array)
-    return array, missing if missing.any() else None
-
-
-def _nan_error(missing: np.ndarray, what: str) -> UserError:
-    where = ", ".join(str(i) for i in np.argwhere(missing)[0])
-    return UserError(
-        f"the {what} have NaN at index ({where}), {missing.sum()} in all; remove those entries, or "
-        "give them a distribution"
-    )
