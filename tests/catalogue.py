@@ -275,7 +275,9 @@ CASES = {
         [[1.0, 1.0], [1.5, 1.5], [-1.0, 4.0]],
         [[k, 3 - k] for k in range(4)],
     ),
-    "tfd.DoublesidedMaxwell": Case(lambda: tfd.DoublesidedMaxwell(0.0, 1.0), *REAL),
+    "tfd.DoublesidedMaxwell": Case(
+        lambda: tfd.DoublesidedMaxwell(0.25, 1.0), [-2.0, 0.5], [0.25, INF, -INF]
+    ),
     "tfd.Empirical": Case(
         lambda: tfd.Empirical([0.0, 1.5, 1.5]), [0.0, 1.5], [1.0, -1.0], [0.0, 1.5]
     ),

@@ -10,7 +10,8 @@ from scipy import stats
 from tensorflow_probability.substrates import jax as tfp
 
 from bamopipe.distributions import adapter
-from bamopipe.distributions.bijectors import Interval, unconstraining
+from bamopipe.distributions.bijectors import unconstraining
+from bamopipe.distributions.transforms import Interval
 from bamopipe.errors import UserError
 from bamopipe.target import precision_context
 

@@ -1,4 +1,4 @@
-"""One way to cast, evaluate and sample a distribution of either library."""
+"""One way to make, cast, evaluate and sample a distribution of either library."""
 
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -93,7 +93,7 @@ def transformed(distribution, bijector):
 
 
 def cast(distribution, dtype):
-    """Give every floating-point parameter of a distribution one precision.
+    """Give every floating-point parameter of a distribution or bijector one precision.
 
     TFP makes float32 of Python numbers even where JAX runs in 64 bits, and then refuses to mix.
     """
@@ -205,6 +205,29 @@ def _(inflated, value: Array) -> Array:
     if support(inflated.distribution).discrete:
         return _log_density.dispatch(root(tfd.Mixture))(inflated, value)
     return inflated.log_prob(value)  # the mass at the inflated value is no part of the density
+
+
+@_log_density.register(tfd.TruncatedNormal)
+def _(truncated, value: Array) -> Array:
+    # the sixth power of the distance has to be finite
+    return _with_finite_bounds(truncated, float(jnp.finfo(value.dtype).max) ** 0.125).log_prob(
+        value
+    )
+
+
+@_log_density.register(tfd.TruncatedCauchy)
+def _(truncated, value: Array) -> Array:
+    # the square of the distance has to be finite
+    return _with_finite_bounds(truncated, float(jnp.finfo(value.dtype).max) ** 0.45).log_prob(value)
+
+
+def _with_finite_bounds(truncated, far: float):
+    """Move infinite bounds, where TFP's densities or their gradients are NaN, just very far out."""
+    low, high, loc = truncated.low, truncated.high, truncated.loc
+    return truncated.copy(
+        low=jnp.where(jnp.isinf(low), loc - far * truncated.scale, low),
+        high=jnp.where(jnp.isinf(high), loc + far * truncated.scale, high),
+    )
 
 
 def _log_weights(categorical) -> Array:

@@ -17,7 +17,7 @@ FAMILIES: dict[Callable, tuple[type, ...]] = {
     regions.real: (
         dx.Gumbel, dx.Laplace, dx.LogStddevNormal, dx.Logistic, dx.MultivariateNormalFromBijector,
         dx.Normal,
-        tfd.Cauchy, tfd.DoublesidedMaxwell, tfd.ExpGamma, tfd.ExpInverseGamma,
+        tfd.Cauchy, tfd.ExpGamma, tfd.ExpInverseGamma,
         tfd.ExponentiallyModifiedGaussian, tfd.GaussianProcess, tfd.GeneralizedNormal, tfd.Gumbel,
         tfd.JohnsonSU, tfd.LambertWNormal, tfd.Laplace, tfd.LinearGaussianStateSpaceModel,
         tfd.Logistic, tfd.Moyal,
@@ -26,6 +26,7 @@ FAMILIES: dict[Callable, tuple[type, ...]] = {
         tfd.SigmoidBeta, tfd.StudentT, tfd.StudentTProcess, tfd.TwoPieceNormal,
         tfd.TwoPieceStudentT,
     ),
+    regions.real_but_loc: (tfd.DoublesidedMaxwell,),
     regions.nonzero: (tfd.Horseshoe,),
     regions.positive: (
         dx.Gamma,

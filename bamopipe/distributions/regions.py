@@ -47,6 +47,11 @@ def real(_) -> Support:
     return Support(lambda x: ~jnp.isinf(x), 0.0)
 
 
+def real_but_loc(d) -> Support:
+    """Real numbers but `loc`, where the density is 0."""
+    return Support(lambda x: (x != d.loc) & ~jnp.isinf(x), d.loc + d.scale)
+
+
 def nonzero(_) -> Support:
     """Real numbers but 0, where the density is infinite."""
     return Support(lambda x: (x != 0) & ~jnp.isinf(x), 1.0)
