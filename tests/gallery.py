@@ -17,7 +17,7 @@ from bamopipe.target import Target, compile_target, precision_context
 
 FOLDER = Path(__file__).parent / "references"
 REFERENCES = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
-NUM_CHAINS = 16  # of SMC, so that a standard error between chains means something
+NUM_CHAINS = 8  # of SMC, so that a standard error between chains means something
 
 
 def config(name: str, *overrides: str) -> dict:
@@ -56,12 +56,12 @@ def quantities(name: str, draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     return found
 
 
-def nuts(name: str, key: int, num_warmup: int = 1000, num_samples: int = 2000) -> dict:
+def nuts(name: str, key: int) -> dict:
     """Draw from a posterior by four chains of BlackJAX's NUTS on the unconstrained target.
 
     Each chain starts at the most probable of 100 draws from the prior and adapts by itself.
     """
-    target = target_of(name)
+    target, num_samples = target_of(name), NUM_SAMPLES.get(name, 1000)
 
     def log_density(unconstrained):
         position, log_det = target.constrain(unconstrained)
@@ -82,7 +82,7 @@ def nuts(name: str, key: int, num_warmup: int = 1000, num_samples: int = 2000) -
             target_acceptance_rate=0.95,
             adaptation_info_fn=lambda *_: None,
         )
-        (state, parameters), _ = adaptation.run(warmup_key, start(start_key), num_warmup)
+        (state, parameters), _ = adaptation.run(warmup_key, start(start_key), 1000)
         kernel = blackjax.nuts(log_density, **parameters)
 
         def step(state, key):
@@ -156,6 +156,9 @@ OVERRIDES = {
     # over a thousand observations
     "poisson_goals": ("inference.num_mutations=20",),
     "negative_binomial_goals": ("inference.num_mutations=20",),
+    "gp_regression": ("inference.num_mutations=20",),
     # fifteen dimensions, and modes to be found
-    "growth_mixture": ("inference.num_particles=4000", "inference.num_mutations=200"),
+    "growth_mixture": ("inference.num_particles=2000", "inference.num_mutations=100"),
 }
+# Draws a chain where 1,000 are too few: the innovations' scale and the log variances move slowly.
+NUM_SAMPLES = {"stochastic_volatility": 8000}

@@ -68,6 +68,7 @@ def test_posterior_has_the_groups_and_dimensions_of_arviz(fitted):
             "sample_stats",
             "smc",
             "prior",
+            "prior_predictive",
             "posterior_predictive",
             "log_likelihood",
             "observed_data",
@@ -175,16 +176,14 @@ def test_bad_configs_get_one_sentence(config, message, tmp_path):
 
 
 def test_bad_data_name_the_node(tmp_path):
-    shutil.copytree("data", tmp_path / "data")
-    table = (tmp_path / "data/eight_schools.csv").read_text()
-    for value, message in (("nan", "NaN at index (2)"), ("x", "must be numbers")):
-        bad = tmp_path / f"{value}.csv"
-        bad.write_text(table.replace("-3,", f"{value},"))
-        run, _ = fit(tmp_path, edited(data={"files": {"schools": str(bad)}}))
-        assert run.returncode == 2
-        assert message in run.stderr
-        assert "'y'" in run.stderr
-        assert "Traceback" not in run.stderr
+    table = Path("data/eight_schools.csv").read_text()
+    bad = tmp_path / "bad.csv"
+    bad.write_text(table.replace("-3,", "x,"))
+    run, _ = fit(tmp_path, edited(data={"files": {"schools": str(bad)}}))
+    assert run.returncode == 2
+    assert "observations of 'y'" in run.stderr
+    assert "must be numbers" in run.stderr
+    assert len(run.stderr.splitlines()) == 1
 
 
 def test_a_model_that_raises_is_no_traceback_of_ours_but_says_where(tmp_path):

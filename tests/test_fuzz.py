@@ -120,6 +120,7 @@ def write(folder, file, content):
     (folder / "conf" / file).write_text(f"{head}\n{yaml.safe_dump(content, sort_keys=False)}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_spoilt_key_is_told_in_one_sentence(tmp_path, file):
     folder = project.make(tmp_path)

@@ -54,6 +54,8 @@ def test_markov_blankets(eight_schools):
     assert target.touching(["mu"]) == ("mu", "theta")
     assert target.touching(["theta"]) == ("theta", "y")
     assert target.touching(["mu", "tau", "theta"]) == ("mu", "tau", "theta", "y")
+    with pytest.raises(UserError, match="'thetas' is no latent variable; did you mean 'theta'"):
+        target.touching(["thetas"])
 
 
 def test_only_observed_factors_are_tempered(eight_schools):

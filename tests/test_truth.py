@@ -142,6 +142,7 @@ def test_the_check_passes_without_a_defect():
     assert faults(run(make_gibbs, **SMALL)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "plant", [temper_everything, skip_the_last_moves, skip_the_last_stage], ids=lambda f: f.__name__
 )

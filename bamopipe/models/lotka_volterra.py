@@ -69,6 +69,7 @@ def model(
             args=(alpha, beta, gamma, delta),
             saveat=diffrax.SaveAt(ts=years),
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=rtol),
+            throw=False,  # where it gives up, populations are infinite: a density of zero
         )
         return jnp.exp(solution.ys)
 

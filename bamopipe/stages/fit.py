@@ -50,14 +50,14 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
         os.environ[NUM_THREADS] = str(threads)
 
     jax.config.update("jax_enable_x64", frozen["precision"] == "float64")
-    attrs = {
-        "config": json.dumps(frozen, sort_keys=True),
-        "fit_id": config.parent.name,
-        **provenance.describe(frozen["data"]["files"], model_file),
-    }
     trees = []
     with programs.shared(frozen["model"]["_target_"]):
         engine = build_engine(frozen)
+        attrs = {
+            "config": json.dumps(frozen, sort_keys=True),
+            "fit_id": config.parent.name,
+            **provenance.describe(frozen["data"]["files"], model_file),
+        }
         for seed in seeds:
             result = engine.run(jax.random.key(seed))
             logger.info(

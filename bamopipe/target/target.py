@@ -124,6 +124,8 @@ class Target:
         Everything else cancels when only these variables move (their Markov blanket).
         """
         moved = set(variables)
+        for name in moved - set(self.latent):
+            raise UserError(f"{name!r} is no latent variable{nearest(name, self.latent)}")
         return tuple(
             name for name in (*self.latent, *self.observed) if moved & self.program.upstream[name]
         )
