@@ -8,8 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from bamopipe.declaration import as_data, check_kind, nan_error, read_shape
-from bamopipe.distributions import adapter
+from bamopipe.declaration import (
+    as_data,
+    check_kind,
+    in_order,
+    labels_of,
+    nan_error,
+    read_coords,
+    read_shape,
+)
+from bamopipe.distributions import adapter, parameters
 from bamopipe.errors import UserError, nearest
 from bamopipe.graph import Graph, describe
 from bamopipe.node import Node, Outline, check_call, family, find_impossible, outline
@@ -68,8 +76,10 @@ class Model:
     """
 
     def __init__(self, name: str = "model", coords: Mapping[str, Sequence] | None = None):
+        if not isinstance(name, str):
+            raise UserError(f"the name of a model is {name!r}; expected text (coords come second)")
         self.name = name
-        self.coords = {dim: np.asarray(labels) for dim, labels in (coords or {}).items()}
+        self.coords = read_coords(coords)
         self.nodes: dict[str, Node] = {}
         self.outlines: dict[str, Outline] = {}
         self.compiled: dict[str, Any] = {}
@@ -171,7 +181,8 @@ class Model:
         shape, on_top = read_shape(name, shape)
         value, mask = None, None
         if observations is not None:
-            value, mask = as_data(observations, f"observations of {name!r}")
+            what = f"observations of {name!r}"
+            value, mask = as_data(in_order(observations, dims, self.coords, what), what)
             if mask is not None and distribution is None:
                 raise nan_error(mask, f"values of constant {name!r}")
 
@@ -314,7 +325,8 @@ class Model:
         data
             Name of a constant or observed node -> its new value.
         coords
-            Labels for the named dimensions of `data`, whose old labels are dropped.
+            Labels for the named dimensions of `data`, whose old labels are dropped. An
+            xarray.DataArray brings its own.
 
         Examples
         --------
@@ -341,13 +353,20 @@ class Model:
                     f"model {self.name!r} has no data {name!r}{nearest(name, replaceable)}; its "
                     f"data are {', '.join(replaceable)}"
                 )
+        new_coords = read_coords(coords)
+        dims = {dim for node in self.nodes.values() for dim in node.dims or ()}
+        for dim in new_coords:
+            if dim not in dims:
+                raise UserError(f"model {self.name!r} has no dimension {dim!r}{nearest(dim, dims)}")
         copy = Model(self.name)
         unseen: set[str] = set()
         replaced: set[str] = set()  # dimensions whose old labels are of other rows
         for name in order:
             node = self.nodes[name]
             if name in data:
-                value, mask = as_data(data[name], f"new data of {name!r}")
+                what = f"new data of {name!r}"
+                new_coords = {**labels_of(data[name], self.coords), **new_coords}
+                value, mask = as_data(in_order(data[name], node.dims, new_coords, what), what)
                 if mask is not None and not node.is_observed:
                     raise nan_error(mask, f"new data of {name!r}")
                 node = dataclasses.replace(node, value=value, missing=mask)
@@ -366,7 +385,7 @@ class Model:
                 dataclasses.replace(node, dims=None), copy.nodes, copy.outlines, unseen
             )
         kept = {dim: labels for dim, labels in self.coords.items() if dim not in replaced}
-        copy.coords = {**kept, **{d: np.asarray(v) for d, v in (coords or {}).items()}}
+        copy.coords = {**kept, **new_coords}
         for name, node in copy.nodes.items():
             copy.nodes[name] = dataclasses.replace(node, dims=self.nodes[name].dims)
             copy._check_dims(copy.nodes[name], copy.outlines[name].shape, copy.nodes)
@@ -398,6 +417,14 @@ class Model:
                 )
         node, found = self._outline(node, outlines)
         self._check_dims(node, found.shape, nodes)
+        if node.link_fn is None:
+            constants = {a: nodes[p].value for a, p in node.parents.items() if nodes[p].is_constant}
+            wrong = parameters.impossible(node.distribution, constants)
+            if wrong is not None:
+                raise UserError(
+                    f"node {node.name!r}: {family(node.distribution)} cannot have "
+                    f"{wrong}={constants[wrong]}, which is out of its range"
+                )
         if node.is_observed and node.name not in unseen:
             known = {a: nodes[p].value for a, p in node.parents.items() if nodes[p].is_constant}
             unknown = {a: outlines[p] for a, p in node.parents.items() if a not in known}

@@ -1,8 +1,9 @@
 """What a person gives to `Model.add_node`, read into plain form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import xarray as xr
 
 from bamopipe.distributions import adapter
 from bamopipe.errors import UserError
@@ -53,7 +54,8 @@ def read_shape(name: str, shape) -> tuple[tuple[int, ...], bool]:
         whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
         if not whole or size < 0:
             raise UserError(
-                f"node {name!r} has shape={shape!r}; expected whole numbers, such as 4 or (4, 3)"
+                f"node {name!r} has shape={shape!r}; expected whole numbers, such as 4 or (4, 3), "
+                "and `...` at the end only"
             )
     return tuple(int(size) for size in sizes), with_own
 
@@ -63,21 +65,93 @@ def as_data(value, what: str) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         array = np.ma.filled(value.astype(float), np.nan) if np.ma.isMaskedArray(value) else value
         array = np.array(array)  # a copy: what its owner does with it later changes nothing here
-        if array.dtype == bool:
-            array = array.astype(int)
-        if not np.issubdtype(array.dtype, np.number):
-            raise TypeError(f"its type is {array.dtype}")
     except (TypeError, ValueError) as error:
         raise UserError(f"the {what} must be numbers; {error}") from None
+    if array.size == 0:
+        raise UserError(f"the {what} are empty, of shape {array.shape}; expected at least one")
+    if array.dtype == bool:
+        array = array.astype(int)
+    if array.dtype.kind not in "iuf":
+        raise UserError(f"the {what} must be numbers; {_not_a_number(array)}")
     array.flags.writeable = False
     missing = np.isnan(array)
     return array, missing if missing.any() else None
+
+
+def _not_a_number(array: np.ndarray) -> str:
+    if array.dtype == object:
+        for index, entry in np.ndenumerate(array):
+            if not isinstance(entry, int | float | np.number):
+                where = ", ".join(map(str, index))
+                return f"at index ({where}) there is {entry!r} (what is missing has to be NaN)"
+    return f"their type is {array.dtype}"
+
+
+def in_order(value, dims: tuple[str, ...] | None, coords: Mapping[str, np.ndarray], what: str):
+    """Bring an xarray.DataArray into the order of a node's dimensions and a model's labels.
+
+    Parameters
+    ----------
+    value
+        Anything; what is not from xarray is returned as it is.
+    dims
+        The node's, if it has names for them.
+    coords
+        Dimension -> labels of the model.
+    what
+        What to call the value in errors.
+    """
+    if not isinstance(value, xr.DataArray) or dims is None:
+        return value
+    if set(value.dims) != set(dims):
+        raise UserError(
+            f"the {what} have the dimensions {value.dims}, but the node has {dims}; rename them "
+            "with `.rename`, or give `.values` for an array without names"
+        )
+    value = value.transpose(*dims)
+    for dim in dims:
+        if dim in coords and dim in value.coords:
+            own, labels = value[dim].values, coords[dim]
+            if set(own.tolist()) != set(labels.tolist()) or len(own) != len(labels):
+                raise UserError(
+                    f"the {what} have other labels along {dim!r} than the model's coords; expected "
+                    f"{', '.join(map(str, labels[:5]))}{', ...' if len(labels) > 5 else ''}"
+                )
+            value = value.sel({dim: labels})
+    return value
+
+
+def labels_of(value, coords: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the labels of an xarray.DataArray, in the order of `coords` if they are the same."""
+    found = {}
+    if isinstance(value, xr.DataArray):
+        for dim in (dim for dim in value.dims if dim in value.coords):
+            labels, known = value[dim].values, coords.get(dim, np.array([]))
+            found[str(dim)] = known if set(labels.tolist()) == set(known.tolist()) else labels
+    return found
+
+
+def read_coords(coords) -> dict[str, np.ndarray]:
+    """Return the labels along each dimension as arrays, or raise UserError."""
+    if not isinstance(coords, Mapping | None):
+        raise UserError(f'coords are {coords!r}; expected a dict such as {{"school": ["A", "B"]}}')
+    read = {}
+    for dim, labels in (coords or {}).items():
+        array = np.asarray(labels)
+        if array.ndim != 1:
+            raise UserError(
+                f"coords of {dim!r} are {labels!r}; expected a sequence with a label for each index"
+            )
+        if len(np.unique(array)) < len(array):
+            raise UserError(f"coords of {dim!r} have the same label twice; make them unique")
+        read[dim] = array
+    return read
 
 
 def nan_error(missing: np.ndarray, what: str) -> UserError:
     """Make the error that names the first NaN of data that must not have any."""
     where = ", ".join(str(i) for i in np.argwhere(missing)[0])
     return UserError(
-        f"the {what} have NaN at index ({where}), {missing.sum()} in all; remove those entries, or "
+        f"{what}: NaN at index ({where}), {missing.sum()} in all; remove those entries, or "
         "give them a distribution"
     )

@@ -1,6 +1,7 @@
 """One variable of a graph: what it holds, and its distribution or value given its parents."""
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -205,11 +206,14 @@ def _arguments_of_distribution(node: Node, arguments: Mapping[str, Array], dtype
         (*found, *node.options),
         f"node {node.name!r}: {family(node.distribution)}",
         "parameter",
+        "" if node.link_fn is not None else " (what has to be computed first needs a link_fn)",
     )
     return dict(found)
 
 
-def check_call(function: Callable, names: tuple[str, ...], what: str, noun: str) -> None:
+def check_call(
+    function: Callable, names: tuple[str, ...], what: str, noun: str, hint: str = ""
+) -> None:
     """Raise UserError unless a function or class can be called with these named arguments."""
     try:
         known = inspect.signature(function).parameters.values()
@@ -217,10 +221,12 @@ def check_call(function: Callable, names: tuple[str, ...], what: str, noun: str)
         return
     open_ended = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in known)
     takes = {p.name: p.default is p.empty for p in known if p.kind is not p.POSITIONAL_ONLY}
+    if not takes and not open_ended and names:
+        raise UserError(f"{what} takes no {noun}s by name; wrap it, lambda {', '.join(names)}: ...")
     listed = [name for name in takes if name not in ("validate_args", "allow_nan_stats", "name")]
     for name in names:
         if name not in takes and not open_ended:
-            raise UserError(f"{what} has no {noun} {name!r}{nearest(name, listed)}")
+            raise UserError(f"{what} has no {noun} {name!r}{nearest(name, listed)}{hint}")
     missing = [name for name, required in takes.items() if required and name not in names]
     if missing and not open_ended:
         raise UserError(f"{what} needs the {noun} {missing[0]!r}; it takes {', '.join(listed)}")
@@ -228,6 +234,8 @@ def check_call(function: Callable, names: tuple[str, ...], what: str, noun: str)
 
 def family(distribution) -> str:
     """Name a distribution, its class, or the function that makes it."""
+    if isinstance(distribution, functools.partial):
+        distribution = distribution.func
     return getattr(distribution, "__name__", type(distribution).__name__)
 
 
@@ -263,7 +271,13 @@ def _outline_of_random(node: Node, examples: Mapping[str, jax.ShapeDtypeStruct])
     def look(arguments):
         d = make_distribution(node, arguments, jnp.float64)
         try:
-            found.append((tuple(d.batch_shape), tuple(d.event_shape), d.dtype, support(d).discrete))
+            discrete = support(d).discrete
+            if not discrete and not jnp.issubdtype(d.dtype, jnp.floating):
+                raise UserError(
+                    f"{family(d)} was made from arrays of whole numbers, to which its values "
+                    "would be rounded; make them real, as in np.array([0.0, 1.0])"
+                )
+            found.append((tuple(d.batch_shape), tuple(d.event_shape), d.dtype, discrete))
         except UserError as error:
             raise UserError(f"node {node.name!r}: {error}") from None
         except (TypeError, ValueError) as error:
@@ -311,7 +325,8 @@ def _sample_shape_of_observations(node: Node, own: tuple[int, ...]) -> tuple[int
     if leading < 0 or shape[leading:] != own:
         raise UserError(
             f"the observations of node {node.name!r} have shape {shape}, but its distribution has "
-            f"shape {own}; expected shape {own}, or leading dimensions before it"
+            f"shape {own}; expected shape {own}, or leading dimensions before it (parameters are "
+            "not stretched to the observations: do that in a link_fn)"
         )
     if node.shape and node.shape != shape[:leading]:
         raise UserError(

@@ -1,16 +1,19 @@
 """The models of bamopipe/models, their reference answers, and draws to compare with these."""
 
-import functools
 import json
+from functools import cache, partial
 from pathlib import Path
 
 import blackjax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 
 from bamopipe import compose
+from bamopipe.distributions.gaussian_process import GaussianProcess
 from bamopipe.inference import SMCInference
+from bamopipe.models import gp_classification
 from bamopipe.samplers import gibbs_sampler
 from bamopipe.stages import fit
 from bamopipe.target import Target, compile_target, precision_context
@@ -26,7 +29,7 @@ def config(name: str, *overrides: str) -> dict:
     return run.content
 
 
-@functools.cache
+@cache
 def target_of(name: str) -> Target:
     """Compile a model with the priors and data of its config."""
     return compile_target(fit.build_model(config(name)))
@@ -62,14 +65,15 @@ def nuts(name: str, key: int) -> dict:
     Each chain starts at the most probable of 100 draws from the prior and adapts by itself.
     """
     target, num_samples = target_of(name), NUM_SAMPLES.get(name, 1000)
+    constrain, unconstrain = COORDINATES.get(name, (Target.constrain, Target.unconstrain))
 
     def log_density(unconstrained):
-        position, log_det = target.constrain(unconstrained)
+        position, log_det = constrain(target, unconstrained)
         return target.log_prior(position) + target.log_likelihood(position) + log_det
 
     def start(key):
         positions = jax.vmap(target.sample_prior)(jax.random.split(key, 100))
-        unconstrained = jax.vmap(target.unconstrain)(positions)
+        unconstrained = jax.vmap(partial(unconstrain, target))(positions)
         values = jax.vmap(log_density)(unconstrained)
         best = jnp.argmax(jnp.where(jnp.isnan(values), -jnp.inf, values))
         return jax.tree.map(lambda leaf: leaf[best], unconstrained)
@@ -87,7 +91,7 @@ def nuts(name: str, key: int) -> dict:
 
         def step(state, key):
             state, info = kernel.step(key, state)
-            return state, (target.constrain(state.position)[0], info.is_divergent)
+            return state, (constrain(target, state.position)[0], info.is_divergent)
 
         return jax.lax.scan(step, state, jax.random.split(sample_key, num_samples))[1]
 
@@ -99,7 +103,7 @@ def nuts(name: str, key: int) -> dict:
     return draws
 
 
-@functools.cache
+@cache
 def smc(name: str, key: int):
     """Run SMC with the settings of `conf/`, for the evidence or the many modes of a model."""
     sampler = f"{name}/random_walk"
@@ -117,6 +121,25 @@ def smc(name: str, key: int):
         inference = {k: v for k, v in settings["inference"].items() if k != "name"}
         engine = SMCInference(model, KERNELS[name](model), **inference)
     return engine.run(jax.random.key(key))
+
+
+def _scale_of_function(position):
+    """Return the Cholesky factor of the prior of a latent function given its hyperparameters."""
+    x = target_of("gp_classification").data["x_f"]
+    hyperparameters = {name: position[name] for name in ("amplitude", "lengthscale")}
+    return GaussianProcess(gp_classification.kernel, x, **hyperparameters).normal().scale_tri
+
+
+def _from_independent(target, free):
+    """Constrain, from independent standard normals in place of the latent function."""
+    position, log_det = target.constrain(free)
+    scale = _scale_of_function(position)
+    return {**position, "f": scale @ free["f"]}, log_det + jnp.sum(jnp.log(jnp.diag(scale)))
+
+
+def _to_independent(target, position):
+    whitened = solve_triangular(_scale_of_function(position), position["f"], lower=True)
+    return {**target.unconstrain(position), "f": whitened}
 
 
 def _by_intercept(values):
@@ -160,5 +183,7 @@ OVERRIDES = {
     # fifteen dimensions, and modes to be found
     "growth_mixture": ("inference.num_particles=2000", "inference.num_mutations=100"),
 }
-# Draws a chain where 1,000 are too few: the innovations' scale and the log variances move slowly.
-NUM_SAMPLES = {"stochastic_volatility": 8000}
+# Where NUTS moves: given little data, a latent function hangs on its hyperparameters.
+COORDINATES = {"gp_classification": (_from_independent, _to_independent)}
+# Draws a chain where 1,000 are too few for scales that move slowly.
+NUM_SAMPLES = {"expectancy_valence_hierarchical": 2000, "stochastic_volatility": 8000}

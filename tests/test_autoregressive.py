@@ -169,5 +169,13 @@ def test_mistakes_are_told():
         make(2, initial=[1.0, 2.0, 3.0])
     with pytest.raises(UserError, match="one initial value for each coefficient"):
         make(1, initial=1.0)
-    with pytest.raises(UserError, match=r"functools.partial\(AutoRegressive, length"):
-        make(1, length=4.0)
+    for length in (4.0, True, np.True_, 0, -1, "4"):
+        with pytest.raises(UserError, match=r"functools.partial\(AutoRegressive, length"):
+            make(1, length=length)
+
+
+@pytest.mark.parametrize("length", [4, np.int64(4), np.array(4), jnp.asarray(4)])
+def test_any_whole_number_is_a_length(length):
+    series = make(1, length=length)
+    assert series.event_shape == (4,)
+    assert series.sample(seed=jax.random.key(0)).shape == (4,)

@@ -11,7 +11,7 @@ from tensorflow_probability.substrates import jax as tfp
 
 from bamopipe.distributions import adapter
 from bamopipe.distributions.bijectors import unconstraining
-from bamopipe.distributions.transforms import Interval
+from bamopipe.distributions.transforms import Interval, Stereographic
 from bamopipe.errors import UserError
 from bamopipe.target import precision_context
 
@@ -167,19 +167,41 @@ def test_single_precision():
             assert np.all(np.isfinite(adapter.log_prob(distribution, x)))
 
 
+@pytest.mark.parametrize(("precision", "rtol"), [("float32", 1e-6), ("float64", 1e-14)])
+def test_spheres_near_the_pole(precision, rtol):
+    bijector = Stereographic()
+    with precision_context(precision):
+        size = jnp.geomspace(1e-8, 1e8, 33)[:, None]
+        u = size * jnp.array([[0.6, -0.8]])
+        # Without the sum, TFP would remember whence the values came.
+        y = bijector.forward(u) + 0.0
+        np.testing.assert_allclose(bijector.inverse(y), u, rtol=rtol)
+        for pole in (jnp.array([0.0, 0.0, 1.0]), jnp.array([0.0, 0.0, -1.0])):
+            found = bijector.forward(bijector.inverse(pole) + 0.0)
+            np.testing.assert_allclose(found, pole, rtol=rtol, atol=rtol)
+            assert np.all(np.isfinite(jax.jacobian(bijector.inverse)(pole)))
+        slopes = jax.vmap(jax.jacobian(bijector.inverse))(y)
+        assert np.all(np.isfinite(slopes))
+        concentrated = adapter.cast(tfd.VonMisesFisher([0.0, 0.0, 1.0], 1e6), precision)
+        draws = concentrated.sample(1000, seed=jax.random.key(0))
+        u = unconstraining(concentrated).inverse(draws)
+        assert np.all(np.isfinite(u))
+        np.testing.assert_allclose(bijector.forward(u + 0.0), draws, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("normal", "exp"),
     [
-        (dx.Normal(0.1, 0.5), tfb.Exp()),
-        (tfd.Normal(0.1, 0.5), tfb.Exp()),
-        (dx.Normal(0.1, 0.5), dx.Lambda(jnp.exp)),
-        (tfd.Normal(0.1, 0.5), dx.Lambda(jnp.exp)),
+        (dx.Normal(0.25, 0.5), tfb.Exp()),
+        (tfd.Normal(0.25, 0.5), tfb.Exp()),
+        (dx.Normal(0.25, 0.5), dx.Lambda(jnp.exp)),
+        (tfd.Normal(0.25, 0.5), dx.Lambda(jnp.exp)),
     ],
 )
 def test_transformed_mixes_libraries(normal, exp):
     log_normal = adapter.cast(adapter.transformed(normal, exp), jnp.float64)
     x = np.array([0.2, 1.0, 3.0])
-    reference = stats.lognorm(0.5, scale=np.exp(np.float64(np.float32(0.1)))).logpdf(x)
+    reference = stats.lognorm(0.5, scale=np.exp(0.25)).logpdf(x)
     np.testing.assert_allclose(adapter.log_prob(log_normal, x), reference, rtol=1e-12)
     assert adapter.log_prob(log_normal, -1.0) == -np.inf
     u = jnp.array([-1.0, 0.3])

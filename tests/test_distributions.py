@@ -221,6 +221,159 @@ def test_mixtures_of_families_with_different_supports():
         assert np.isfinite(gradients[1])
 
 
+def mixture_of_supports():
+    normal, exponential = tfd.Normal(0.0, 1.0), tfd.Exponential(1.0)
+    return tfd.Mixture(tfd.Categorical(probs=jnp.array([0.3, 0.7])), [normal, exponential])
+
+
+def mixture_of_ends():
+    """Two exponentials, from 0 and from 2."""
+    shifted = tfd.TransformedDistribution(tfd.Exponential(jnp.ones(2)), tfb.Shift([0.0, 2.0]))
+    return tfd.MixtureSameFamily(tfd.Categorical(probs=jnp.array([0.3, 0.7])), shifted)
+
+
+def log_mixture_of_supports(x):
+    return np.logaddexp(np.log(0.3) + stats.norm.logpdf(x), np.log(0.7) + stats.expon.logpdf(x))
+
+
+def log_mixture_of_ends(x):
+    parts = np.log(0.3) + stats.expon.logpdf(x), np.log(0.7) + stats.expon.logpdf(x, loc=2.0)
+    return np.logaddexp(*parts)
+
+
+# Distributions that TFP's own densities are wrong of at points inside the support, and points.
+DELICATE = {
+    "mixture of supports": (mixture_of_supports, log_mixture_of_supports, [-1.0, 0.5]),
+    "mixture of ends": (mixture_of_ends, log_mixture_of_ends, [1.0, 2.5]),
+    "truncated normal": (
+        lambda: tfd.TruncatedNormal(0.3, 1.3, 0.0, INF),
+        lambda x: stats.truncnorm.logpdf(x, -0.3 / 1.3, INF, 0.3, 1.3),
+        [0.5, 1.0],
+    ),
+    "truncated Cauchy": (
+        lambda: tfd.TruncatedCauchy(0.3, 1.3, 0.0, INF),
+        lambda x: stats.cauchy.logpdf(x, 0.3, 1.3) - stats.cauchy.logsf(0.0, 0.3, 1.3),
+        [0.5, 1.0],
+    ),
+}
+
+
+def in_a_chain(d):
+    d = adapter.cast(d, jnp.float64)  # nothing reaches into a function
+    return tfd.MarkovChain(d, lambda _, x: tfd.BatchBroadcast(d, jnp.shape(x)), 2)
+
+
+def in_states(d):
+    """Two states that emit the same, in batches of two."""
+    return tfd.HiddenMarkovModel(
+        tfd.Categorical(probs=jnp.array([0.4, 0.6])),
+        tfd.Categorical(probs=jnp.array([[0.4, 0.6], [0.9, 0.1]])),
+        tfd.BatchBroadcast(d, [2]),
+        2,
+    )
+
+
+# Each makes a distribution of a vector of two of a distribution, with the same density.
+WRAPPERS = {
+    "Sample": lambda d: tfd.Sample(d, 2),
+    "Independent": lambda d: tfd.Independent(tfd.BatchBroadcast(d, [2]), 1),
+    "distrax's Independent": lambda d: dx.Independent(tfd.BatchBroadcast(d, [2]), 1),
+    "BatchReshape": lambda d: tfd.Independent(
+        tfd.BatchReshape(tfd.BatchBroadcast(d, [2, 1]), [2]), 1
+    ),
+    "Masked": lambda d: tfd.Independent(
+        tfd.Masked(tfd.BatchBroadcast(d, [2]), jnp.array([True, True])), 1
+    ),
+    "TransformedDistribution": lambda d: tfd.TransformedDistribution(
+        tfd.Sample(d, 2), tfb.Permute([1, 0])
+    ),
+    "distrax's Transformed": lambda d: dx.Transformed(
+        tfd.Sample(d, 2), dx.Block(dx.ScalarAffine(0.0, 1.0), 1)
+    ),
+    "MarkovChain": in_a_chain,
+    "HiddenMarkovModel": in_states,
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("name", DELICATE)
+def test_wrappers_keep_the_densities_of_their_parts(name, wrapper):
+    make, log_density, points = DELICATE[name]
+    distribution = adapter.cast(WRAPPERS[wrapper](make()), jnp.float64)
+    assert tuple(distribution.event_shape) == (2,)
+    value, gradient = jax.jit(
+        jax.value_and_grad(partial(adapter.log_prob, distribution)), compiler_options=QUICK
+    )(jnp.array(points))
+    np.testing.assert_allclose(value, np.sum(log_density(np.array(points))), rtol=1e-6)
+    for i, x in enumerate(points):
+        step = 1e-6
+        slope = (log_density(x + step) - log_density(x - step)) / (2 * step)
+        np.testing.assert_allclose(gradient[i], slope, rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrapper", ["Sample", "Independent", "distrax's Independent"])
+@pytest.mark.parametrize("family", [tfd.TruncatedNormal, tfd.TruncatedCauchy])
+def test_wrappers_keep_the_gradients_of_parameters(family, wrapper):
+    def plain(scale):
+        return jnp.sum(adapter.log_prob(family(0.3, scale, 0.0, INF), jnp.array([0.5, 1.0])))
+
+    def wrapped(scale):
+        distribution = WRAPPERS[wrapper](family(0.3, scale, 0.0, INF))
+        return adapter.log_prob(distribution, jnp.array([0.5, 1.0]))
+
+    np.testing.assert_allclose(jax.grad(wrapped)(1.3), jax.grad(plain)(1.3), rtol=1e-12)
+
+
+def test_a_mask_leaves_out_what_is_false():
+    masked = tfd.Masked(tfd.Gamma(jnp.array([2.0, 3.0]), jnp.ones(2)), jnp.array([True, False]))
+    found = adapter.log_prob(masked, jnp.array([1.5, -1.0]))
+    np.testing.assert_allclose(found, [stats.gamma(2).logpdf(1.5), 0.0], rtol=1e-12)
+
+
+def test_a_hidden_markov_model_whose_matrices_vary_is_the_sum_over_paths():
+    initial = np.array([0.3, 0.7])
+    moves = np.array([[[0.8, 0.2], [0.4, 0.6]], [[0.1, 0.9], [0.5, 0.5]]])
+    means = np.array([[0.0, 1.0], [2.0, -1.0], [0.5, 0.0]])
+    model = tfd.HiddenMarkovModel(
+        tfd.Categorical(probs=jnp.array(initial)),
+        tfd.Categorical(probs=jnp.array(moves)),
+        tfd.Normal(jnp.array(means), jnp.float64(1.0)),
+        3,
+        time_varying_transition_distribution=True,
+        time_varying_observation_distribution=True,
+    )
+    x = np.array([0.2, 1.1, -0.4])
+    total = 0.0
+    for a, b, c in np.ndindex(2, 2, 2):
+        path = initial[a] * moves[0, a, b] * moves[1, b, c]
+        total += path * np.prod(stats.norm.pdf(x, means[range(3), [a, b, c]]))
+    np.testing.assert_allclose(adapter.log_prob(model, x), np.log(total), rtol=1e-12)
+
+
+@pytest.mark.parametrize("low_high", [(0.0, INF), (100.0, INF), (-INF, -100.0), (5.0, 6.0)])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
+def test_truncation_far_from_the_location(low_high, scale):
+    """Against SciPy's, which integrates in the nearer tail too."""
+    low, high = (bound * scale for bound in low_high)
+    x = np.array([0.01, 0.5]) * scale + (low if np.isfinite(low) else high - scale)
+    expected = stats.truncnorm.logpdf(x, low / scale, high / scale, 0.0, scale)
+    # far out it is the difference of numbers near 5,000, with seven digits in single precision
+    for precision, atol in (("float64", 1e-10), ("float32", 2e-3)):
+        with precision_context(precision):
+            found = adapter.log_prob(
+                adapter.cast(tfd.TruncatedNormal(0.0, scale, low, high), jnp.dtype(precision)),
+                jnp.asarray(x, precision),
+            )
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=atol)
+
+
+def test_counts_that_were_scaled_are_found_again():
+    scaled = adapter.cast(tfd.TransformedDistribution(tfd.Poisson(3.0), tfb.Scale(0.3)), float)
+    found = adapter.log_prob(scaled, 0.3 * np.arange(15))
+    np.testing.assert_allclose(found, stats.poisson(3).logpmf(np.arange(15)), rtol=1e-12)
+    assert adapter.log_prob(scaled, 0.31) == -np.inf
+
+
 def test_a_continuous_distribution_with_mass_at_one_value():
     rain = tfd.Gamma(jnp.float64(2.0), jnp.float64(1.0))
     with pytest.warns(UserWarning, match="not discrete"):
@@ -296,6 +449,55 @@ def test_cast_reaches_every_part(make):
     found = adapter.log_prob(distribution, jnp.full(draw.shape, 0.5**0.5))
     assert found.dtype == jnp.float64
     assert float(found) != float(np.float32(found))  # it has more digits than single precision
+
+
+@pytest.mark.parametrize(
+    ("make", "parameter"),
+    [
+        (lambda: tfd.Normal(0, 0.1), "scale"),
+        (lambda: tfd.Sample(tfd.Normal(0, 0.1), 2).distribution, "scale"),
+        (lambda: tfb.Chain([tfb.Scale(0.1), tfb.Exp()]).bijectors[0], "scale"),
+    ],
+)
+def test_cast_goes_back_to_the_numbers_that_were_given(make, parameter):
+    with precision_context("float32"):
+        single = make()
+    assert float(getattr(adapter.cast(single, jnp.float64), parameter)) == 0.1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: adapter.transformed(
+            dx.MultivariateNormalDiag(jnp.zeros(2), jnp.ones(2)), tfb.Scale(0.1)
+        ),
+        lambda: adapter.transformed(
+            tfd.MultivariateNormalDiag([0.0, 0.0], [1.0, 1.0]),
+            tfb.ScaleMatvecTriL([[1.0, 0.0], [0.3, 0.7]]),
+        ),
+        lambda: adapter.transformed(
+            tfd.MultivariateNormalDiag([0.0, 0.0], [1.0, 1.0]), tfb.ScaleMatvecDiag([0.3, 0.7])
+        ),
+        lambda: dx.Transformed(tfd.Gamma(2.0, 1.0), tfb.Exp()),
+        lambda: tfd.TransformedDistribution(
+            tfd.Independent(tfd.Normal([0.0, 1.0], 1.0), 1), tfb.Scale([1.0, 2.0])
+        ),
+        lambda: dx.Independent(tfd.InverseGamma(2.0, scale=3.0), 0),
+        lambda: dx.MixtureSameFamily(
+            tfd.Categorical(probs=[0.4, 0.6]), tfd.Normal([0.0, 1.0], 1.0)
+        ),
+        lambda: tfd.Normal(0, 2),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_cast_of_what_was_made_in_single_precision(make, precision):
+    with precision_context("float32"):
+        single = make()
+    with precision_context(precision):
+        distribution = adapter.cast(single, jnp.dtype(precision))
+        draw = adapter.sample(distribution, jax.random.key(0), ())
+        assert draw.dtype == adapter.log_prob(distribution, draw).dtype == jnp.dtype(precision)
+        assert np.isfinite(adapter.log_prob(distribution, draw))
 
 
 def test_what_cannot_be_used_says_why():

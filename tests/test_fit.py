@@ -1,7 +1,6 @@
 """The fit stage by itself: what it writes, and what it refuses."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 from tensorflow_probability.substrates import jax as tfp
 from tinygp import kernels, transforms
@@ -15,6 +16,7 @@ from bamopipe.distributions.bijectors import unconstraining
 from bamopipe.distributions.gaussian_process import GaussianProcess
 from bamopipe.distributions.sparse_gaussian_process import SparseGaussianProcess
 from bamopipe.errors import UserError
+from bamopipe.inference.predictions import predict
 from bamopipe.target import compile_target, precision_context
 
 tfd = tfp.distributions
@@ -279,6 +281,102 @@ def test_mistakes_are_told():
         GaussianProcess(kernels.Exp(1.0), X, mean=mean)
     with pytest.raises(UserError, match="to return a tinygp kernel"):
         GaussianProcess(lambda scale: scale, X, scale=1.0)
+    with pytest.raises(UserError, match=r"'jitter', a name that GaussianProcess takes itself"):
+        GaussianProcess(lambda jitter: kernels.Matern32(jitter), X, jitter=1.0)
+    with pytest.raises(UserError, match=r"'inducing', a name that SparseGaussianProcess takes"):
+        SparseGaussianProcess(lambda inducing: kernels.Exp(inducing), X, INDUCING, NOISE)
+    with pytest.raises(UserError, match="takes 'inducing', which is not given"):
+        GaussianProcess(lambda inducing: kernels.Exp(inducing), X)
+
+
+def test_shapes_are_checked_when_it_is_made():
+    k = kernels.Matern32(1.0)
+    for wrong in (dict(mean=np.zeros(5)), dict(noise_scale=np.ones(5))):
+        with pytest.raises((TypeError, ValueError), match="5"):
+            GaussianProcess(k, X, **wrong)
+        with pytest.raises((TypeError, ValueError), match="5"):
+            SparseGaussianProcess(k, X, INDUCING, **dict(noise_scale=1.0) | wrong)
+
+
+def test_inputs_have_one_dimension():
+    one, two, three = np.zeros(5), np.zeros((5, 2)), np.zeros((5, 3))
+    k = kernels.Matern32(1.0)
+    for x, other in [(one, two), (two, one), (two, three), (two, np.zeros((5, 1))), (one, 0.0)]:
+        shapes = rf"has shape {np.shape(other)} and x has shape {x.shape}"
+        shapes = shapes.replace("(", r"\(").replace(")", r"\)")
+        with pytest.raises(UserError, match=f"x_new {shapes}"):
+            GaussianProcess(k, x, NOISE).condition(one, other)
+        with pytest.raises(UserError, match=f"x_new {shapes}"):
+            SparseGaussianProcess(k, x, x, NOISE).condition(one, other)
+        with pytest.raises(UserError, match=f"inducing {shapes}"):
+            SparseGaussianProcess(k, x, other, NOISE)
+
+
+@pytest.mark.parametrize("family", [GaussianProcess, SparseGaussianProcess])
+def test_precision_is_that_of_now(family):
+    """An instance that was made in single precision is as good as one that was not."""
+    x, x_new, key = np.linspace(0.0, 1.0, 50), np.array([0.33, 1.2]), jax.random.key(0)
+    y = np.sin(7 * x)
+
+    def amplified(amplitude, scale):
+        return jnp.square(amplitude) * kernels.ExpSquared(scale)
+
+    def make(x):
+        inducing = {} if family is GaussianProcess else dict(inducing=x[::3])
+        return family(
+            amplified, x, noise_scale=0.01, mean=0.1, amplitude=1.1, scale=0.3, **inducing
+        )
+
+    with precision_context("float32"):
+        made_in_single = make(x)
+        assert made_in_single.log_prob(y).dtype == np.float32
+    assert make(x).log_prob(y).dtype == np.float64
+    with precision_context("float32"):
+        assert make(x).log_prob(y).dtype == np.float32
+    rounded = x.astype(np.float32)
+    for made, exact in [(made_in_single, make(x)), (make(rounded), make(rounded.astype(float)))]:
+        found = adapter.cast(made, jnp.float64)
+        assert adapter.log_prob(found, y).dtype == np.float64
+        np.testing.assert_allclose(found.log_prob(y), exact.log_prob(y), rtol=1e-12)
+        np.testing.assert_allclose(found.covariance(), exact.covariance(), rtol=1e-12)
+        np.testing.assert_allclose(found.sample(seed=key), exact.sample(seed=key), rtol=1e-9)
+        found, exact = found.condition(y, x_new), exact.condition(y, x_new)
+        np.testing.assert_allclose(found.mean(), exact.mean(), rtol=1e-9)
+        np.testing.assert_allclose(found.covariance(), exact.covariance(), rtol=1e-9)
+
+
+def test_an_instance_in_a_model_made_in_single_precision():
+    with precision_context("float32"):
+        gp = GaussianProcess(kernels.ExpSquared(0.3), X, NOISE)
+    model = Model("instance")
+    scale = model.add_node("scale", distribution=tfd.HalfNormal(1.0))
+    model.add_node("f", distribution=gp)
+    model.add_node("y", distribution=tfd.Normal, parents=dict(loc="f", scale=scale), observations=Y)
+    target = compile_target(model)
+    found = target.log_prior(dict(scale=jnp.asarray(1.0), f=jnp.asarray(Y)))
+    k = np.exp(-0.5 * ((X[:, None] - X) / 0.3) ** 2) + (NOISE**2 + 2.0**-26) * np.eye(12)
+    expected = stats.multivariate_normal(np.zeros(12), k).logpdf(Y) + stats.halfnorm.logpdf(1.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_process_is_a_multivariate_normal():
+    normal = process().normal()
+    np.testing.assert_allclose(normal.scale_tri @ normal.scale_tri.T, process().covariance())
+    np.testing.assert_allclose(process().variance(), normal.variance(), rtol=1e-12)
+    np.testing.assert_array_equal(process().log_prob(Y), normal.log_prob(Y))
+
+
+def test_sparse_density_in_single_precision_does_not_cancel():
+    x, inducing = np.linspace(0.0, 6.0, 2000), np.linspace(0.0, 6.0, 8)
+    k = 10.0**2 * kernels.ExpSquared(1.0)
+
+    def density():
+        gp = SparseGaussianProcess(k, x, inducing, noise_scale=0.1, jitter=1e-4)
+        return np.float64(gp.log_prob(10.0 + np.sin(x)))
+
+    expected = density()
+    with precision_context("float32"):
+        np.testing.assert_allclose(density(), expected, atol=0.05)
 
 
 def test_sparse_density_is_the_multivariate_normal_with_fitc_covariance():
@@ -398,3 +496,26 @@ def test_as_a_latent_node_under_another_likelihood():
     np.testing.assert_allclose(
         target.log_prior(position), reference.logpdf(position["f"]).sum(), rtol=1e-7
     )
+
+
+@pytest.mark.parametrize("family", [GaussianProcess, SparseGaussianProcess])
+def test_predictions_at_new_data_are_given_the_observations(family):
+    """The mean and variance of many draws against those of the exact conditional."""
+    x, x_new = np.linspace(0.0, 3.0, 12), np.array([0.5, 1.5, 3.5])
+    y, noise = np.sin(2 * x), 0.1
+    sparse = {"inducing": x} if family is SparseGaussianProcess else {}
+    model = Model()
+    model.add_node("lengthscale", distribution=tfd.LogNormal(0.0, 1.0))
+    parents = dict(kernel=kernels.ExpSquared, x=x, scale="lengthscale", noise_scale=noise, **sparse)
+    model.add_node("y", distribution=family, parents=parents, observations=y)
+    draws = xr.Dataset(
+        {"lengthscale": (("chain", "draw"), np.full((1, 4000), 0.8))}, {"chain": [0]}
+    )
+    tree = predict(xr.DataTree.from_dict({"posterior": draws}), model, {"x_y": x_new})
+    found = tree["predictions"]["y"].values[0]
+    process = GaussianProcess(kernels.ExpSquared(0.8), x, noise)
+    exact = process.condition(y, x_new, noise)
+    error = exact.stddev() / 4000**0.5
+    assert np.all(np.abs(found.mean(0) - exact.mean()) < 4 * error)
+    # the relative error of a standard deviation is 1 / sqrt(2 n)
+    assert np.all(np.abs(found.std(0) / exact.stddev() - 1) < 4 / 8000**0.5)

@@ -70,13 +70,48 @@ def test_density_and_gradient_are_finite_but_at_zero(precision):
         assert Horseshoe(1.0).log_prob(jnp.asarray(0.0)) == np.inf
 
 
+@pytest.mark.parametrize(("precision", "far"), [("float32", 1e19), ("float64", 1e160)])
+def test_ratios_whose_square_overflows(precision, far):
+    """Near zero E1(z) is -log(z) - gamma, far out exp(z) E1(z) is 1 / z."""
+    rtol = 1e-6 if precision == "float32" else 1e-13
+    constant = 0.5 * np.log(2 * np.pi**3)
+    near = 2 * np.log(far) + np.log(2.0) - np.euler_gamma  # E1 at a half square of far**-2 / 2
+    with precision_context(precision):
+        one = jnp.asarray(1.0)
+
+        def density(x, scale):
+            return adapter.log_prob(Horseshoe(scale), x)
+
+        both = jax.value_and_grad(density, argnums=(0, 1))
+        for x, scale in [(far, 1.0), (-far, 1.0), (1.0, 1 / far)]:
+            value, gradient = both(x * one, scale * one)
+            expected = np.log(2 * scale) - 2 * np.log(abs(x)) - constant
+            np.testing.assert_allclose(value, expected, rtol=rtol)
+            np.testing.assert_allclose(gradient, [-2 / x, 1 / scale], rtol=rtol)
+        for x, scale in [(1 / far, 1.0), (-1 / far, 1.0), (1.0, far)]:
+            value, gradient = both(x * one, scale * one)
+            np.testing.assert_allclose(value, np.log(near / scale) - constant, rtol=rtol)
+            expected = [-2 / (x * near), (2 / near - 1) / scale]
+            np.testing.assert_allclose(gradient, expected, rtol=rtol)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_gradient_far_out_and_for_small_scales(precision):
+    with precision_context(precision):
+        for x in (1e10, 1e15):
+            gradient = jax.grad(Horseshoe(1.0).log_prob)(jnp.asarray(x))
+            np.testing.assert_allclose(gradient, -2 / x, rtol=1e-6)
+        gradient = jax.grad(lambda s: adapter.log_prob(Horseshoe(s), 1.0))(jnp.asarray(1e-10))
+        np.testing.assert_allclose(gradient, 1e10, rtol=1e-6)
+
+
 def power_integral(z, k):
     return integrate.quad(lambda t: np.exp(-t) / (z + t) ** k, 0, 100, epsabs=0, epsrel=1e-11)[0]
 
 
 def test_gradient():
     """The derivative of exp(z) E1(z) is that minus 1 / z, which for large z is an integral."""
-    x = np.array([1e-3, 0.5, 1.4, 1.9, 2.1, 9.0, 300.0])
+    x = np.array([1e-3, 0.5, 1.4, 1.9, 2.0, 2.1, 9.0, 300.0])  # at 2.0 the method changes
     z = x**2 / 2
     ratio = 1 - 1 / (z[:3] * np.exp(z[:3]) * exp1(z[:3]))
     for large in z[3:]:

@@ -203,6 +203,40 @@ def test_a_function_that_returns_a_distribution():
             "failed with a of shape .*: NameError",
         ),
         (lambda m: m.add_node("c", dx.Normal(0.0, 1.0), shape=2.5), "expected whole numbers"),
+        (lambda m: m.add_node("c", dx.Normal(0.0, 1.0), shape=(..., 3)), "at the end only"),
+        (lambda m: m.add_node("c", dx.Normal(0.0, 1.0), []), "'c' are empty"),
+        (
+            lambda m: m.add_node("c", dx.Normal(0.0, 1.0), [1.0, None]),
+            r"at index \(1\) there is None",
+        ),
+        (lambda m: m.add_node("c", dx.Normal(0.0, 1.0), [1 + 2j]), "their type is complex128"),
+        (
+            lambda m: m.add_node("c", dx.Normal(0.0, 1.0), np.array([1], "timedelta64[s]")),
+            "their type is timedelta64",
+        ),
+        (
+            lambda m: m.add_node("c", dx.Normal, parents=dict(loc="a", scale=-1.0)),
+            r"Normal cannot have scale=-1.0, which is out of its range",
+        ),
+        (
+            lambda m: m.add_node("c", tfd.Bernoulli, parents=dict(probs=[0.5, 1.2])),
+            "Bernoulli cannot have probs=",
+        ),
+        (
+            lambda m: m.add_node("c", tfd.Normal(np.array([0, 1]), np.array([1, 2]))),
+            "was made from arrays of whole numbers",
+        ),
+        (
+            lambda m: m.add_node("c", dx.Normal, parents=dict(a="a", b="b")),
+            "no parameter 'a'; known: loc, scale .* needs a link_fn",
+        ),
+        (lambda m: m.add_node("c", parents=dict(x="a"), link_fn=jnp.exp), "wrap it, lambda x: "),
+        (
+            lambda m: m.add_node(
+                "c", dx.Normal, np.ones((4, 3)), dict(loc=np.ones((4, 1)), scale=1.0)
+            ),
+            "parameters are not stretched",
+        ),
         (lambda m: m.add_node("c", dx.Normal(0.0, 1.0), [1.0, 2], shape=3), "leave `shape` out"),
     ],
 )
@@ -212,6 +246,40 @@ def test_mistakes_are_found_when_they_are_made(add, message):
     with pytest.raises(UserError, match=message):
         add(model)
     assert model.nodes == before
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Model({"g": ["a"]}), "the name of a model is"),
+        (lambda: Model(coords=["a"]), "expected a dict"),
+        (lambda: Model(coords={"g": 3}), "expected a sequence with a label for each index"),
+        (lambda: Model(coords={"g": "abc"}), "expected a sequence"),
+        (lambda: Model(coords={"g": ["a", "a"]}), "the same label twice"),
+    ],
+)
+def test_mistakes_of_the_model_itself(make, message):
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+def test_arrays_with_names_are_brought_into_order():
+    model = Model(coords=dict(a=["p", "q"], b=["r", "s"]))
+    data = xr.DataArray(
+        [[1.0, 2.0], [3.0, 4.0]], dims=("b", "a"), coords=dict(b=["r", "s"], a=["q", "p"])
+    )
+    node = model.add_node("y", dx.Normal(0.0, 1.0), data, dims=("a", "b"))
+    np.testing.assert_array_equal(node.value, [[2.0, 4.0], [1.0, 3.0]])
+    for other, message in (
+        (data.rename(a="c"), "have the dimensions"),
+        (data.assign_coords(a=["q", "x"]), "other labels along 'a'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            model.add_node("z", dx.Normal(0.0, 1.0), other, dims=("a", "b"))
+    again = model.with_data({"y": 10 * data})
+    np.testing.assert_array_equal(again.nodes["y"].value, [[20.0, 40.0], [10.0, 30.0]])
+    with pytest.raises(UserError, match="no dimension 'bb'; did you mean 'b'"):
+        model.with_data({"y": data}, coords={"bb": ["r", "s"]})
 
 
 def test_an_observation_whose_support_hangs_on_a_latent_variable_is_let_through():
@@ -499,3 +567,21 @@ def test_explain_names_the_fault():
         compile_target(model).explain({})
     with pytest.raises(UserError, match=r"'x' has shape \(2,\) in the position; expected \(\)"):
         compile_target(model).explain({"x": np.zeros(2)})
+
+
+def test_positions_are_numbers_of_the_right_kind_and_precision():
+    model = Model("coins")
+    model.add_node("g", distribution=tfd.Bernoulli(probs=0.3), shape=3)
+    model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
+    target = compile_target(model)
+    position = dict(g=np.array([0, 1, 0]), mu=1)
+    assert np.isfinite(target.log_prior(position))
+    with pytest.raises(UserError, match="'g' takes whole numbers, but is of type float64"):
+        target.log_prior({**position, "g": np.array([0.5, 1, 0])})
+    with pytest.raises(UserError, match="expected numbers"):
+        target.log_prior({**position, "mu": "1"})
+    with precision_context("float32"), pytest.raises(UserError, match="precision_context"):
+        target.sample_prior(jax.random.key(0))
+    line = compile_target(make_regression())
+    with pytest.raises(UserError, match=r"'a' has shape \(2,\) in the position; expected \(\)"):
+        line.unconstrain(dict(a=np.ones(2), b=1.0))

@@ -17,13 +17,21 @@ from bamopipe.distributions.ordered import Ordered
 from bamopipe.errors import UserError
 from bamopipe.target import compile_target, precision_context
 
-tfd = tfp.distributions
+tfb, tfd = tfp.bijectors, tfp.distributions
 
 BASES = {
     "normal": (lambda: dx.Normal(1.0, 2.0), stats.norm(1.0, 2.0)),
     "exponential": (lambda: tfd.Exponential(0.5), stats.expon(scale=2.0)),
     "beta": (lambda: tfd.Beta(2.0, 3.0), stats.beta(2.0, 3.0)),
     "uniform": (lambda: dx.Uniform(-1.0, 3.0), stats.uniform(-1.0, 4.0)),
+    "a truncated normal": (
+        lambda: tfd.TruncatedNormal(0.0, 1.0, 0.5, float("inf")),
+        stats.truncnorm(0.5, float("inf")),
+    ),
+    "minus a logistic": (
+        lambda: tfd.TransformedDistribution(tfd.Logistic(-1.0, 2.0), tfb.Scale(-1.0)),
+        stats.logistic(1.0, 2.0),
+    ),
     "half-Cauchy above 1": (lambda: tfd.HalfCauchy(1.0, 2.0), stats.halfcauchy(1.0, 2.0)),
 }
 
@@ -56,7 +64,7 @@ def test_density_is_zero_where_elements_decrease_or_leave_the_support(name):
         value, gradient = log_prob(jnp.asarray(inside[list(order)]))
         assert np.isfinite(value) == (order == (0, 1, 2))
         assert np.all(np.isfinite(gradient))
-    if name != "normal":
+    if name not in ("normal", "minus a logistic"):
         value, gradient = log_prob(jnp.asarray([-9.0, inside[1], inside[2]]))
         assert value == -np.inf
         assert np.all(np.isfinite(gradient))
@@ -134,6 +142,10 @@ def test_as_the_cutpoints_of_an_ordinal_regression():
 def test_mistakes_are_told():
     with pytest.raises(UserError, match="positive whole number"):
         Ordered(dx.Normal(0.0, 1.0), 0)
+    with pytest.raises(UserError, match="positive whole number"):
+        Ordered(dx.Normal(0.0, 1.0), True)
+    with pytest.raises(UserError, match="an instance such as"):
+        Ordered(dx.Normal, 2)
     with pytest.raises(UserError, match="got a discrete one"):
         Ordered(tfd.Poisson(3.0), 2)
     with pytest.raises(UserError, match=r"got one of shape \(2,\)"):

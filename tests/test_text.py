@@ -44,11 +44,65 @@ def test_one_prior_has_one_text():
         ("Normal(0, 1", "expected a prior such as"),
         ("Uniform(2, 1)", "low must be below high"),
         ("Bernoulli(2)", "probs must lie between 0 and 1"),
+        ("Uniform([0, 2], [1, 1])", "low must be below high"),
+        ("Uniform([0, 2], 1)", "low must be below high"),
+        ("Uniform([[0], [1]], [1, 2])", "low must be below high"),
+        ("TruncatedNormal(0, 1, 2, [3, 1])", "low must be below high"),
+        ("Triangular(0, 1, 2)", "peak must lie between low and high"),
+        ("Triangular(0, [1, 3], -1)", "peak must lie between low and high"),
+        ("Triangular(2, 1, 2)", "low must be below high"),
+        ("InverseGaussian(-1, 2)", "loc must be positive"),
+        ("Geometric(0)", "probs must be positive"),
+        ("Geometric(2)", "probs must lie between 0 and 1"),
+        ("Normal(0, 1" + "0" * 400 + ")", "expected a number in place of '1000"),
+        ("Normal(0, 0x1" + "0" * 5000 + ")", "expected a number in place of '0x1000"),
+        ("Normal(0, 1" + "0" * 5000 + ")", "expected a prior such as"),
+        ("Normal(" + "-" * 5000 + "1, 1)", "expected a prior such as"),
+        ("Normal(" + "-" * 50000 + "1, 1)", "expected a prior such as"),
+        ("Normal(" + "-" * 100 + "1, 1)", "expected a number in place of '---"),
+        ("Normal(" + "[" * 5000 + "1, 1)", "expected a prior such as"),
     ],
 )
 def test_refused(text, message):
     with pytest.raises(UserError, match=message.replace("(", r"\(").replace(")", r"\)")):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Uniform([0, 1], [1, 2])",
+        "Uniform([[0], [1]], [2, 3])",
+        "Uniform([0, 0.5], 1)",
+        "Triangular(0, 1, 1)",
+        "Triangular(0, [1, 2], [0, 1])",
+        "Geometric(1)",
+        "Normal(-1, 2)",
+    ],
+)
+def test_allowed(text):
+    assert str(parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Dirichlet(1)", "must have rank at least 1"),
+        ("MultivariateNormalDiag(0, 1)", "must have at least 1 dimension"),
+        ("Normal([[1], [1, 2]], 1)", "inhomogeneous"),
+        ("Normal([1, 2], [1, 2, 3])", "compatible shapes"),
+        ("Uniform([0, 1, 2], [3, 4])", "shapes"),
+    ],
+)
+def test_refused_once_it_is_built(text, message):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from bamopipe.distributions import from_text
+
+    with pytest.raises(UserError, match=message) as error:
+        from_text.build(text)
+    assert str(error.value).startswith(repr(text))
+    assert "\n" not in str(error.value)
 
 
 def test_what_is_meant_as_a_prior():

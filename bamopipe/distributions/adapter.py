@@ -1,7 +1,7 @@
 """One way to make, cast, evaluate and sample a distribution of either library."""
 
+import inspect
 from collections.abc import Callable, Mapping
-from copy import copy
 from functools import singledispatch
 from typing import Any
 
@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.nn import log_softmax, logsumexp
+from jax.scipy.special import log_ndtr
 from tensorflow_probability.substrates import jax as tfp
 
-from bamopipe.distributions.support import components_of, root, support
+from bamopipe.distributions.families import FAMILIES
+from bamopipe.distributions.support import components_of, preimage, root, support
 from bamopipe.errors import UserError
 
 tfb = tfp.bijectors
@@ -21,11 +23,8 @@ tfd = tfp.distributions
 
 DISTRIBUTIONS = (dx.Distribution, tfd.Distribution)
 BIJECTORS = (dx.Bijector, tfb.Bijector)
-# TFP's classes that are no JAX trees, or wrong ones, or whose precision is an argument.
-_OPAQUE = (
-    tfd.ContinuousBernoulli, tfd.GaussianProcess, tfd.HiddenMarkovModel,
-    tfd.LinearGaussianStateSpaceModel, tfd.MarkovChain, tfd.SphericalUniform, tfd.StudentTProcess,
-)  # fmt: skip
+# They keep the arguments that they were made from.
+_TFPS = (tfd.Distribution, tfb.Bijector, tfp.tf2jax.linalg.LinearOperator)
 
 
 def is_instance(distribution) -> bool:
@@ -99,33 +98,52 @@ def cast(distribution, dtype):
     """
 
     def cast_leaf(leaf):
-        if isinstance(leaf, DISTRIBUTIONS):
-            return _cast_parts(leaf, dtype)
-        is_float = isinstance(leaf, float | np.generic | np.ndarray | Array) and jnp.issubdtype(
-            jnp.result_type(leaf), jnp.floating
-        )
-        return jnp.asarray(leaf, dtype) if is_float else leaf
+        if isinstance(leaf, _TFPS) and not isinstance(leaf, dx.Distribution):
+            return _cast_tfps(leaf, dtype)
+        if isinstance(leaf, (dx.Distribution, dx.Bijector)):
+            return _cast_distraxs(leaf, dtype)
+        return jnp.asarray(leaf, dtype) if _is_float(leaf) else leaf
 
-    return jax.tree.map(
-        cast_leaf, distribution, is_leaf=lambda node: isinstance(node, (dx.Distribution, *_OPAQUE))
-    )
+    whole = (dx.Distribution, dx.Bijector, *_TFPS)
+    return jax.tree.map(cast_leaf, distribution, is_leaf=lambda node: isinstance(node, whole))
 
 
-def _cast_parts(distribution, dtype):
-    """Cast a distribution that JAX cannot take apart, or not as far as its parts go."""
-    wraps_tfp = isinstance(distribution, tfd.Distribution)
-    if isinstance(distribution, dx.Distribution) and wraps_tfp:
+def _cast_tfps(made, dtype):
+    """Make an object of TFP anew, from the numbers that it was given, before any rounding."""
+    try:
+        inspect.signature(type(made)).bind(**made.parameters)
+    except TypeError:  # some of TFP's remember other arguments than they take
+        return jax.tree.map(lambda n: jnp.asarray(n, dtype) if _is_float(n) else n, made)
+    parameters = {}
+    for name, value in made.parameters.items():
+        if isinstance(value, int) and _is_float(getattr(made, name, None)):
+            value = float(value)  # of `Normal(0, 1)`; that of a size stays what it is
+        parameters[name] = cast(value, dtype)
+    if _is_float_type(parameters.get("dtype")):
+        parameters["dtype"] = dtype
+    return type(made)(**parameters)
+
+
+def _cast_distraxs(made, dtype):
+    """Copy an object of distrax with all its attributes cast."""
+    if isinstance(made, tfd.Distribution):
         # distrax's wrapper passes on what is asked of the distribution inside it
-        inner = distribution.__getattr__("copy").__self__
+        inner = made.__getattr__("copy").__self__
         return dx.as_distribution(cast(inner, dtype))
-    if wraps_tfp:
-        parameters = {name: cast(value, dtype) for name, value in distribution.parameters.items()}
-        if jnp.issubdtype(parameters.get("dtype", int), jnp.floating):
-            parameters["dtype"] = dtype
-        return type(distribution)(**parameters)
-    copied = copy(distribution)
-    vars(copied).update(cast(vars(distribution), dtype))
+    copied = object.__new__(type(made))
+    vars(copied).update(cast(vars(made), dtype))
+    if _is_float_type(vars(copied).get("_dtype")):
+        vars(copied)["_dtype"] = jnp.dtype(dtype)
     return copied
+
+
+def _is_float(value) -> bool:
+    is_number = isinstance(value, float | np.generic | np.ndarray | Array)
+    return is_number and jnp.issubdtype(jnp.result_type(value), jnp.floating)
+
+
+def _is_float_type(dtype) -> bool:
+    return dtype is not None and jnp.issubdtype(dtype, jnp.floating)
 
 
 def log_prob(distribution, value: Array) -> Array:
@@ -175,14 +193,69 @@ def _as_type_of(distribution, value: Array) -> Array:
 
 @singledispatch
 def _log_density(distribution, value: Array) -> Array:
-    """Return the log density at a value inside the support."""
+    """Return the log density at a value inside the support.
+
+    What is inside a whole may be outside one of its parts, where the libraries' densities are not
+    to be trusted. So a distribution that is made of others adds up `log_prob` of these.
+    """
     return distribution.log_prob(value)
+
+
+for _classes in FAMILIES.values():  # many of TFP's are built as one of the wrappers below
+    for _class in _classes:
+        _log_density.register(_class)(lambda distribution, value: distribution.log_prob(value))
+
+
+@_log_density.register(dx.Independent)
+@_log_density.register(root(tfd.Independent))
+def _(independent, value: Array) -> Array:
+    base = independent.distribution
+    ndims = len(independent.event_shape) - len(base.event_shape)
+    return jnp.sum(log_prob(base, value), axis=tuple(range(-ndims, 0)))
+
+
+@_log_density.register(root(tfd.Sample))
+def _(draws, value: Array) -> Array:
+    base = draws.distribution
+    event_ndims = len(base.event_shape)
+    draw_ndims = len(draws.event_shape) - event_ndims
+    axes, front = range(-event_ndims - draw_ndims, -event_ndims), tuple(range(draw_ndims))
+    return jnp.sum(log_prob(base, jnp.moveaxis(value, axes, front)), axis=front)
+
+
+@_log_density.register(dx.Transformed)
+@_log_density.register(root(tfd.TransformedDistribution))
+def _(transformed, value: Array) -> Array:
+    base, bijector = transformed.distribution, transformed.bijector
+    density = log_prob(base, preimage(transformed, value))
+    if isinstance(transformed, dx.Transformed):
+        return density + bijector.inverse_log_det_jacobian(value)
+    if support(base).discrete:
+        return density
+    return density + bijector.inverse_log_det_jacobian(value, len(transformed.event_shape))
+
+
+@_log_density.register(root(tfd.BatchBroadcast))
+def _(broadcast, value: Array) -> Array:
+    return log_prob(broadcast.distribution, value)
+
+
+@_log_density.register(root(tfd.BatchReshape))
+def _(reshaped, value: Array) -> Array:
+    base, event = reshaped.distribution, tuple(reshaped.event_shape)
+    leading = value.shape[: value.ndim - len(reshaped.batch_shape) - len(event)]
+    density = log_prob(base, jnp.reshape(value, (*leading, *base.batch_shape, *event)))
+    return jnp.reshape(density, (*leading, *reshaped.batch_shape))
+
+
+@_log_density.register(root(tfd.Masked))
+def _(masked, value: Array) -> Array:
+    return jnp.where(masked.validity_mask, log_prob(masked.distribution, value), 0.0)
 
 
 @_log_density.register(dx.MixtureSameFamily)
 @_log_density.register(root(tfd.MixtureSameFamily))
 def _(mixture, value: Array) -> Array:
-    # Inside the mixture's support is not inside that of each component.
     component_axis = -1 - len(mixture.event_shape)
     parts = log_prob(mixture.components_distribution, jnp.expand_dims(value, component_axis))
     return logsumexp(_log_weights(mixture.mixture_distribution) + parts, axis=-1)
@@ -207,27 +280,78 @@ def _(inflated, value: Array) -> Array:
     return inflated.log_prob(value)  # the mass at the inflated value is no part of the density
 
 
+@_log_density.register(tfd.MarkovChain)
+def _(chain, value: Array) -> Array:
+    value = jnp.moveaxis(value, len(chain.initial_state_prior.event_shape) * -1 - 1, 0)
+    steps = chain.transition_fn(jnp.arange(value.shape[0] - 1), value[:-1])
+    later = jnp.sum(log_prob(steps, value[1:]), axis=0)
+    return log_prob(chain.initial_state_prior, value[0]) + later
+
+
+@_log_density.register(tfd.HiddenMarkovModel)
+def _(model, value: Array) -> Array:
+    """Sum over the paths of states by the forward algorithm, e.g. Rabiner (1989), eq. 18-21."""
+    emission = model.observation_distribution
+    state_axis = -1 - len(emission.event_shape)
+    if model.parameters["time_varying_observation_distribution"]:
+        seen = jnp.moveaxis(log_prob(emission, jnp.expand_dims(value, state_axis)), -2, 0)
+    else:
+        value = jnp.moveaxis(value, state_axis, 0)  # steps before what the states differ in
+        seen = log_prob(emission, jnp.expand_dims(value, state_axis))
+    move = _log_weights(model.transition_distribution)
+    if model.parameters["time_varying_transition_distribution"]:
+        moves = jnp.moveaxis(move, -3, 0)
+    else:
+        moves = jnp.broadcast_to(move, (seen.shape[0] - 1, *move.shape))
+
+    def step(paths, at):
+        move, seen = at
+        return logsumexp(paths[..., None] + move, axis=-2) + seen, None
+
+    first = _log_weights(model.initial_distribution) + seen[0]
+    shape = jnp.broadcast_shapes(first.shape, moves.shape[1:-1])
+    last, _ = jax.lax.scan(step, jnp.broadcast_to(first, shape), (moves, seen[1:]))
+    return logsumexp(last, axis=-1)
+
+
+# Where a bound is infinite, TFP's density of the next two or its gradient is NaN.
+
+
 @_log_density.register(tfd.TruncatedNormal)
 def _(truncated, value: Array) -> Array:
-    # the sixth power of the distance has to be finite
-    return _with_finite_bounds(truncated, float(jnp.finfo(value.dtype).max) ** 0.125).log_prob(
-        value
-    )
+    low, high, z = _standardised(truncated, value)
+    # of the lower tail, where the distribution function keeps its digits
+    flipped = low > 0
+    low, high = jnp.where(flipped, -high, low), jnp.where(flipped, -low, high)
+    below_high = jnp.where(jnp.isinf(high), 0.0, log_ndtr(_finite(high)))
+    difference = jnp.where(jnp.isinf(low), -1.0, log_ndtr(_finite(low)) - below_high)
+    log_mass = below_high + jnp.where(jnp.isinf(low), 0.0, jnp.log(-jnp.expm1(difference)))
+    return -(z**2) / 2 - jnp.log(2 * jnp.pi) / 2 - jnp.log(truncated.scale) - log_mass
 
 
 @_log_density.register(tfd.TruncatedCauchy)
 def _(truncated, value: Array) -> Array:
-    # the square of the distance has to be finite
-    return _with_finite_bounds(truncated, float(jnp.finfo(value.dtype).max) ** 0.45).log_prob(value)
+    low, high, z = _standardised(truncated, value)
+    a, b = _finite(low), _finite(high)
+    angle = jnp.arctan2(b - a, 1 + a * b)  # the difference of two arcs, with all its digits
+    angle = jnp.where(jnp.isinf(high), jnp.arctan2(1.0, a), angle)
+    angle = jnp.where(jnp.isinf(low), jnp.arctan2(1.0, -b), angle)
+    angle = jnp.where(jnp.isinf(low) & jnp.isinf(high), jnp.pi, angle)
+    return -jnp.log1p(z**2) - jnp.log(truncated.scale) - jnp.log(angle)
 
 
-def _with_finite_bounds(truncated, far: float):
-    """Move infinite bounds, where TFP's densities or their gradients are NaN, just very far out."""
-    low, high, loc = truncated.low, truncated.high, truncated.loc
-    return truncated.copy(
-        low=jnp.where(jnp.isinf(low), loc - far * truncated.scale, low),
-        high=jnp.where(jnp.isinf(high), loc + far * truncated.scale, high),
+def _standardised(truncated, value: Array) -> tuple[Array, Array, Array]:
+    """Return both bounds and a value in scales from the location; infinite bounds stay constant."""
+    loc, scale = truncated.loc, truncated.scale
+    low, high = (
+        jnp.where(jnp.isinf(bound), bound, (_finite(bound) - loc) / scale)
+        for bound in (truncated.low, truncated.high)
     )
+    return low, high, (value - loc) / scale
+
+
+def _finite(x: Array) -> Array:
+    return jnp.where(jnp.isinf(x), 0.0, x)
 
 
 def _log_weights(categorical) -> Array:

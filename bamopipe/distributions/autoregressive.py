@@ -1,5 +1,7 @@
 """Autoregressive time series of any order."""
 
+import operator
+
 import distrax as dx
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,7 @@ class AutoRegressive(dx.Distribution):
     Raises
     ------
     UserError
-        `coefficients` and `initial` differ in length, or `length` is not a whole number.
+        `coefficients` and `initial` differ in length, or `length` is no whole number from 1 on.
 
     Notes
     -----
@@ -69,12 +71,7 @@ class AutoRegressive(dx.Distribution):
     """
 
     def __init__(self, coefficients, scale, initial, length: int, intercept=0.0):
-        if not isinstance(length, int):
-            raise UserError(
-                "the length of an AutoRegressive series has to be a whole number that is fixed "
-                "when the model is built; give functools.partial(AutoRegressive, length=...) as "
-                "the distribution"
-            )
+        length = _whole_number(length)
         parameters = [jnp.asarray(p) for p in (coefficients, scale, initial, intercept)]
         dtype = jnp.result_type(float, *parameters)
         coefficients, scale, initial, intercept = (p.astype(dtype) for p in parameters)
@@ -130,6 +127,21 @@ class AutoRegressive(dx.Distribution):
 
         _, values = jax.lax.scan(advance, recent, jnp.moveaxis(innovations, -1, 0))
         return jnp.moveaxis(values, 0, -1)
+
+
+def _whole_number(length) -> int:
+    """Return a length, from any type of whole number."""
+    try:
+        whole = operator.index(length)
+    except TypeError:
+        whole = 0
+    if isinstance(length, bool) or whole < 1:
+        raise UserError(
+            "the length of an AutoRegressive series has to be a whole number from 1 on that is "
+            f"fixed when the model is built, got {length!r}; give "
+            "functools.partial(AutoRegressive, length=...) as the distribution"
+        )
+    return whole
 
 
 # Values are real numbers, as those of a normal distribution.

@@ -6,7 +6,7 @@ chosen by the set on which the distribution has mass, alike for both libraries. 
 offers, `experimental_default_event_space_bijector`, is not used: for some distributions there is
 none, and some do not reach the whole support (spheres, infinite bounds, Wishart matrices), have
 another Jacobian than the density needs (simplices, correlation matrices), or decrease
-(InverseGamma). Here all bijectors between numbers increase.
+(InverseGamma). Here all bijectors between numbers increase, but those of a person's own.
 """
 
 from collections.abc import Callable, Iterable

@@ -10,14 +10,18 @@ from typing import Any
 import distrax as dx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.scipy.linalg import solve_triangular
+from jax.tree_util import Partial
 from tinygp.kernels import Kernel
 
+from bamopipe.distributions.bijectors import unconstraining
+from bamopipe.distributions.support import support
 from bamopipe.errors import UserError, nearest
 
 
-class GaussianProcess(dx.MultivariateNormalTri):
+class GaussianProcess(dx.Distribution):
     """Values at `x` of a function with a Gaussian process prior, with or without noise.
 
     Without `noise_scale` this is the function itself: a latent vector for any likelihood on top.
@@ -52,6 +56,9 @@ class GaussianProcess(dx.MultivariateNormalTri):
 
     Notes
     -----
+    Everything is computed in the precision in force when it is asked for, the default jitter too,
+    not in that of when the distribution was made.
+
     Batches go through `jax.vmap`: every argument describes one process. Several independent
     functions with the same hyperparameters are one node with ``shape=(k,)``.
 
@@ -108,12 +115,45 @@ class GaussianProcess(dx.MultivariateNormalTri):
         jitter: float | None = None,
         **hyperparameters,
     ):
-        self._x = as_float(x)
-        self._kernel, self._mean = specialise(kernel, mean, hyperparameters)
-        covariance = self._kernel(self._x, self._x)
-        self._jitter_variance = jitter_variance(self._kernel, self._x, jitter)
-        scale = noisy_cholesky(covariance, self._jitter_variance, noise_scale)
-        super().__init__(loc=evaluate_mean(self._mean, self._x), scale_tri=scale)
+        self._kernel, self._mean = specialise(type(self), kernel, mean, hyperparameters)
+        self._x, self._jitter = as_given(x), jitter
+        self._noise_scale = None if noise_scale is None else as_given(noise_scale)
+        # Tell now of what does not fit together, though numbers come later.
+        jax.eval_shape(lambda: (self.mean(), self.covariance()))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape (n,)."""
+        return self._x.shape[:1]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Empty: this is one process."""
+        return ()
+
+    def mean(self) -> Array:
+        """Return the prior mean at `x`."""
+        return evaluate_mean(self._mean, as_float(self._x))
+
+    def variance(self) -> Array:
+        """Return the variance of each value."""
+        return jnp.diag(self.covariance())
+
+    def covariance(self) -> Array:
+        """Return the covariance matrix, of shape (n, n), with jitter and noise."""
+        x, kernel = as_float(self._x), made(self._kernel)
+        return with_noise(kernel(x, x), jitter_variance(kernel, x, self._jitter), self._noise_scale)
+
+    def normal(self) -> dx.MultivariateNormalTri:
+        """Return this as a multivariate normal, which knows its entropy, for example."""
+        return dx.MultivariateNormalTri(self.mean(), jnp.linalg.cholesky(self.covariance()))
+
+    def log_prob(self, value) -> Array:
+        """Return the log density of values of shape (..., n)."""
+        return self.normal().log_prob(jnp.asarray(value))
+
+    def _sample_n(self, key: Array, n: int) -> Array:
+        return self.normal().sample(seed=key, sample_shape=n)
 
     def condition(self, y, x_new, noise_scale=None) -> dx.MultivariateNormalTri:
         """Return the distribution of the function at new inputs, given a value of this one.
@@ -138,7 +178,8 @@ class GaussianProcess(dx.MultivariateNormalTri):
         Raises
         ------
         UserError
-            `mean` was given as an array, so that it is not known elsewhere.
+            `mean` was given as an array, so that it is not known elsewhere, or `x_new` has another
+            dimension than `x`.
 
         References
         ----------
@@ -155,49 +196,94 @@ class GaussianProcess(dx.MultivariateNormalTri):
         >>> [round(float(v), 2) for v in new.variance()]
         [0.03, 1.0]
         """
-        x_new = as_float(x_new)
-        whitened = solve_triangular(self.scale_tri, self._kernel(self._x, x_new), lower=True)
-        weights = solve_triangular(self.scale_tri, whitened, lower=True, trans=1)
-        mean = mean_elsewhere(self._mean, x_new) + (jnp.asarray(y) - self.loc) @ weights
-        covariance = self._kernel(x_new, x_new) - whitened.T @ whitened
-        return dx.MultivariateNormalTri(
-            mean, noisy_cholesky(covariance, self._jitter_variance, noise_scale)
-        )
+        x, x_new, kernel = as_float(self._x), as_float(x_new), made(self._kernel)
+        check_dimension("x_new", x_new, x)
+        prior = self.normal()
+        whitened = solve_triangular(prior.scale_tri, kernel(x, x_new), lower=True)
+        weights = solve_triangular(prior.scale_tri, whitened, lower=True, trans=1)
+        mean = mean_elsewhere(self._mean, x_new) + (jnp.asarray(y) - prior.loc) @ weights
+        covariance = kernel(x_new, x_new) - whitened.T @ whitened
+        jitter = jitter_variance(kernel, x, self._jitter)
+        return dx.MultivariateNormalTri(mean, noisy_cholesky(covariance, jitter, noise_scale))
+
+    def predict(self, y, elsewhere: "GaussianProcess") -> dx.MultivariateNormalTri:
+        """Return the distribution of this process at other inputs, given a value; see `condition`.
+
+        Parameters
+        ----------
+        y
+            A value of this distribution, shape (..., n).
+        elsewhere
+            The same process, with the other inputs and their noise.
+        """
+        return self.condition(y, elsewhere._x, elsewhere._noise_scale)
+
+
+# Values are real numbers, as those of a normal distribution.
+support.register(GaussianProcess, support.dispatch(dx.Normal))
+unconstraining.register(GaussianProcess, unconstraining.dispatch(dx.Normal))
+
+
+def as_given(values) -> np.ndarray | Array:
+    """Return an array that JAX does not round before it is cast or used."""
+    of_jax = any(isinstance(leaf, Array) for leaf in jax.tree.leaves(values))
+    return jnp.asarray(values) if of_jax else np.asarray(values)
 
 
 def as_float(values) -> Array:
-    """Return an array of floating-point numbers, in their own precision if they have one."""
-    values = jnp.asarray(values)
-    return values.astype(jnp.result_type(values, float))
+    """Return an array of floating-point numbers, in their own precision if JAX now has it."""
+    values = as_given(values)
+    dtype = values.dtype if jnp.issubdtype(values.dtype, jnp.floating) else float
+    # Cast by numpy, since JAX remembers the precision that it once gave to an array while tracing.
+    return jnp.asarray(values.astype(jax.dtypes.canonicalize_dtype(dtype)))
 
 
-def specialise(kernel, mean, hyperparameters: Mapping[str, Any]) -> tuple[Kernel, Any]:
+def check_dimension(name: str, inputs: Array, x: Array) -> None:
+    """Refuse inputs of another dimension than `x`: kernels would broadcast them."""
+    if (inputs.ndim, inputs.shape[1:]) != (x.ndim, x.shape[1:]):
+        raise UserError(
+            f"{name} has shape {inputs.shape} and x has shape {x.shape}; give both the shape (n,), "
+            "or both the shape (n, d) with the same d"
+        )
+
+
+def specialise(
+    family: type, kernel, mean, hyperparameters: Mapping[str, Any]
+) -> tuple[Kernel | Callable[[], Kernel], Any]:
     """Give each of a kernel function and a mean function the hyperparameters that it names.
+
+    Parameters
+    ----------
+    family
+        The class that took the hyperparameters, and did not take those of its own arguments' names.
+    kernel, mean, hyperparameters
+        As in `GaussianProcess`.
 
     Returns
     -------
     tuple
-        The kernel, and the mean: an array, or a function of the inputs only.
+        The kernel, or a function without arguments that makes it, for `made`; and the mean: an
+        array, or a function of the inputs only.
     """
     unused = set(hyperparameters)
     known = []
     if not isinstance(kernel, Kernel):
-        chosen, names = _choose("kernel", kernel, hyperparameters)
+        chosen, names = _choose(family, "kernel", kernel, hyperparameters)
         unused -= chosen.keys()
         known += names
-        kernel = kernel(**chosen)
-        if not isinstance(kernel, Kernel):
+        kernel = Partial(kernel, **chosen)
+        if not isinstance(found := kernel(), Kernel):
             raise UserError(
-                f"expected the kernel function to return a tinygp kernel, got {kernel!r}; return, "
+                f"expected the kernel function to return a tinygp kernel, got {found!r}; return, "
                 "for example, amplitude**2 * tinygp.kernels.ExpSquared(lengthscale)"
             )
     if callable(mean):
-        chosen, names = _choose("mean", mean, hyperparameters, skip=1)
+        chosen, names = _choose(family, "mean", mean, hyperparameters, skip=1)
         unused -= chosen.keys()
         known += names
-        mean = jax.tree_util.Partial(mean, **chosen)
+        mean = Partial(mean, **chosen)
     else:
-        mean = as_float(mean)
+        mean = as_given(mean)
     if unused:
         name = min(unused)
         raise UserError(
@@ -207,8 +293,13 @@ def specialise(kernel, mean, hyperparameters: Mapping[str, Any]) -> tuple[Kernel
     return kernel, mean
 
 
+def made(kernel: Kernel | Callable[[], Kernel]) -> Kernel:
+    """Make the kernel, unless it is one."""
+    return kernel if isinstance(kernel, Kernel) else kernel()
+
+
 def _choose(
-    role: str, function: Callable, hyperparameters: Mapping[str, Any], skip: int = 0
+    family: type, role: str, function: Callable, hyperparameters: Mapping[str, Any], skip: int = 0
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the hyperparameters that a function takes, and the names of its arguments.
 
@@ -219,6 +310,11 @@ def _choose(
     named = [a for a in arguments if a.kind not in (a.VAR_KEYWORD, a.VAR_POSITIONAL)]
     for argument in named:
         if argument.default is argument.empty and argument.name not in hyperparameters:
+            if argument.name in inspect.signature(family.__init__).parameters:
+                raise UserError(
+                    f"the {role} function takes {argument.name!r}, a name that {family.__name__} "
+                    "takes itself and does not pass on; give the argument another name"
+                )
             raise UserError(
                 f"the {role} function takes {argument.name!r}, which is not given; add it as a "
                 "parent of that name"
@@ -233,7 +329,7 @@ def evaluate_mean(mean, x: Array) -> Array:
     shape = x.shape[:1]
     if callable(mean):
         return jnp.broadcast_to(as_float(mean(x)), shape)
-    return jnp.broadcast_to(mean, shape)
+    return jnp.broadcast_to(as_float(mean), shape)
 
 
 def mean_elsewhere(mean, x_new: Array) -> Array:
@@ -256,6 +352,11 @@ def jitter_variance(kernel: Kernel, x: Array, jitter: float | None) -> Array:
 
 def noisy_cholesky(covariance: Array, jitter_variance: Array, noise_scale) -> Array:
     """Factorise a covariance matrix after adding the two kinds of noise to its diagonal."""
+    return jnp.linalg.cholesky(with_noise(covariance, jitter_variance, noise_scale))
+
+
+def with_noise(covariance: Array, jitter_variance: Array, noise_scale) -> Array:
+    """Add the two kinds of noise to the diagonal of a covariance matrix."""
     added = jitter_variance + (0.0 if noise_scale is None else as_float(noise_scale) ** 2)
     n = covariance.shape[-1]
-    return jnp.linalg.cholesky(covariance + jnp.diag(jnp.broadcast_to(added, (n,))))
+    return covariance + jnp.diag(jnp.broadcast_to(added, (n,)))

@@ -44,10 +44,12 @@ class Horseshoe(tfd.Horseshoe):
     """
 
     def _log_prob(self, x):
-        half_square = (x / self.scale) ** 2 / 2
+        log_scale = jnp.log(self.scale)
+        # Neither the quotient of the two nor its square need be within the range of the precision.
+        log_half_square = 2 * (jnp.log(jnp.abs(x)) - log_scale) - np.log(2.0)
         return (
-            jnp.log(_scaled_exponential_integral(half_square))
-            - jnp.log(self.scale)
+            _log_scaled_exponential_integral(log_half_square)
+            - log_scale
             - 0.5 * np.log(2 * np.pi**3)
         )
 
@@ -101,12 +103,15 @@ def regularized_scale(global_scale, local_scale, slab_scale) -> Array:
     return unbounded / jnp.hypot(1.0, unbounded / jnp.asarray(slab_scale))
 
 
-def _scaled_exponential_integral(z: Array) -> Array:
-    """Return exp(z) E1(z) for positive z, the integral of exp(-t) / (z + t) over positive t."""
-    low = jnp.minimum(z, _SWITCH)
-    series = low * jnp.polyval(jnp.asarray(_SERIES, low.dtype), low)
-    small = jnp.exp(low) * (series - jnp.log(low) - np.euler_gamma)
-    high = jnp.maximum(z, _SWITCH)[..., None]
+def _log_scaled_exponential_integral(log_z: Array) -> Array:
+    """Return log(exp(z) E1(z)), where that is the integral of exp(-t) / (z + t) over positive t."""
+    is_small = log_z < np.log(_SWITCH)
+    # Either branch gets numbers that it can cope with, to keep NaN out of the other's gradient.
+    low = jnp.where(is_small, log_z, np.log(_SWITCH))
+    z = jnp.exp(low)
+    series = z * jnp.polyval(jnp.asarray(_SERIES, z.dtype), z)
+    small = z + jnp.log(series - low - np.euler_gamma)
+    high = jnp.where(is_small, np.log(_SWITCH), log_z)
     nodes, weights = jnp.asarray(_NODES, high.dtype), jnp.asarray(_WEIGHTS, high.dtype)
-    large = jnp.sum(weights / (high + nodes), axis=-1)
-    return jnp.where(z < _SWITCH, small, large)
+    large = jnp.log(jnp.sum(weights / (1 + nodes * jnp.exp(-high)[..., None]), axis=-1)) - high
+    return jnp.where(is_small, small, large)

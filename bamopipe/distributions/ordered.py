@@ -4,10 +4,12 @@ import math
 
 import distrax as dx
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from tensorflow_probability.substrates.jax import bijectors as tfb
 from tensorflow_probability.substrates.jax import distributions as tfd
 
+from bamopipe.distributions import adapter
 from bamopipe.distributions.bijectors import unconstraining
 from bamopipe.distributions.support import Support, support
 from bamopipe.errors import UserError
@@ -63,8 +65,13 @@ class Ordered(dx.Distribution):
     """
 
     def __init__(self, distribution: dx.Distribution | tfd.Distribution, size: int):
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise UserError(f"the size of Ordered is {size!r}; expected a positive whole number")
+        if not adapter.is_instance(distribution):
+            raise UserError(
+                f"Ordered takes an instance such as dx.Normal(0.0, 1.0), got {distribution!r}"
+            )
+        distribution = adapter.cast(distribution, jnp.result_type(float))
         shape = (*distribution.batch_shape, *distribution.event_shape)
         if shape or support(distribution).discrete:
             kind = f"one of shape {shape}" if shape else "a discrete one"
@@ -73,7 +80,7 @@ class Ordered(dx.Distribution):
                 f"({type(distribution).__name__})"
             )
         self._distribution = distribution
-        self._size = size
+        self._size = int(size)
 
     @property
     def distribution(self) -> dx.Distribution | tfd.Distribution:
@@ -98,7 +105,7 @@ class Ordered(dx.Distribution):
     def log_prob(self, value) -> Array:
         """Return the log density of increasing vectors of shape (..., size)."""
         value = jnp.asarray(value)
-        log_prob = jnp.sum(self._distribution.log_prob(value), axis=-1)
+        log_prob = jnp.sum(adapter.log_prob(self._distribution, value), axis=-1)
         return jnp.where(_increases(value), log_prob + math.lgamma(self._size + 1), -jnp.inf)
 
     def _sample_n(self, key: Array, n: int) -> Array:
@@ -123,5 +130,7 @@ def _(d) -> Support:
 
 @unconstraining.register(Ordered)
 def _(d) -> tfb.Bijector:
-    # Each element's own bijector increases, so that it keeps the order.
-    return tfb.Chain([unconstraining(d.distribution), tfb.Ascending()])
+    element = unconstraining(d.distribution)
+    # A bijector of the person's own may decrease, and turn the order round.
+    direction = jnp.sign(element.forward(jnp.ones(())) - element.forward(jnp.zeros(())))
+    return tfb.Chain([element, tfb.Scale(direction), tfb.Ascending()])

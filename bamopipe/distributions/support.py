@@ -98,7 +98,7 @@ def _transformed(d) -> Support:
 
     def contains(x):
         x = x.astype(jnp.result_type(x, float))
-        y = d.bijector.inverse(x)
+        y = preimage(d, x)
         # Outside a bijector's range its inverse is NaN, or a number that does not lead back. TFP
         # remembers whence y came, and would not compute the way back, were it not for the sum.
         error = jnp.abs(d.bijector.forward(y + 0.0) - x)
@@ -108,6 +108,18 @@ def _transformed(d) -> Support:
     inside = jnp.asarray(base.inside, d.distribution.dtype)
     inside = jnp.broadcast_to(inside, jnp.broadcast_shapes(inside.shape, base_event))
     return Support(contains, d.bijector.forward(inside), base.discrete)
+
+
+def preimage(transformed, x):
+    """Return the value of its base that a transformed distribution makes x of."""
+    y = transformed.bijector.inverse(x)
+    base = support(transformed.distribution)
+    if not base.discrete:
+        return y
+    # 0.3 / 0.1 is not quite 3, of which a count has to be made
+    event_ndims = len(transformed.distribution.event_shape)
+    flags = base.holds(jnp.round(y), event_ndims)[(..., *[None] * event_ndims)]
+    return jnp.where(flags, jnp.round(y), y)
 
 
 @support.register(dx.Independent)

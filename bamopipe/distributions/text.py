@@ -61,6 +61,9 @@ POSITIVE = {
     "concentration1",
 }
 
+# Positive in these distributions, not in all.
+POSITIVE_HERE = {("InverseGaussian", "loc"), ("Geometric", "probs")}
+
 Value = float | list["Value"]
 
 
@@ -120,8 +123,8 @@ def parse(text: str) -> Prior:
     """
     try:
         call = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
-        call = None
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        call = None  # the last two if it is nested too deeply
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         raise UserError(f"expected a prior such as 'Normal(0, 10)', got {text!r}")
     name = call.func.id
@@ -141,7 +144,7 @@ def parse(text: str) -> Prior:
     missing = [p for p in allowed if p not in parameters]
     if missing:
         raise UserError(f"{text!r} lacks {', '.join(missing)}; expected {form}")
-    _check_ranges(parameters, text)
+    _check_ranges(name, parameters, text)
     return Prior(name, {p: parameters[p] for p in allowed})
 
 
@@ -149,8 +152,8 @@ def _number(node: ast.expr, text: str) -> Value:
     """Read a number or a list of numbers out of the syntax tree."""
     try:
         return _floats(ast.literal_eval(node))
-    except (ValueError, TypeError, RecursionError):
-        given = ast.unparse(node)
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        given = ast.get_source_segment(text.strip(), node)
         raise UserError(f"expected a number in place of {given!r} in {text!r}") from None
 
 
@@ -162,17 +165,39 @@ def _floats(value: object) -> Value:
     return float(value)
 
 
-def _check_ranges(parameters: dict[str, Value], text: str) -> None:
-    """Refuse what no distribution accepts, such as a negative scale."""
+def _check_ranges(distribution: str, parameters: dict[str, Value], text: str) -> None:
+    """Refuse what the distribution does not accept, such as a negative scale."""
     for name, value in parameters.items():
-        if name in POSITIVE and not _all(value, lambda x: x > 0):
+        positive = name in POSITIVE or (distribution, name) in POSITIVE_HERE
+        if positive and not _all(value, lambda x: x > 0):
             raise UserError(f"{name} must be positive in {text!r}")
         if name == "probs" and not _all(value, lambda x: 0 <= x <= 1):
             raise UserError(f"probs must lie between 0 and 1 in {text!r}")
-    low, high = parameters.get("low"), parameters.get("high")
-    if isinstance(low, float) and isinstance(high, float) and low >= high:
-        raise UserError(f"low must be below high in {text!r}")
+    if "low" in parameters:
+        low, high = parameters["low"], parameters["high"]
+        if not all(a < b for a, b in _pairs(low, high)):
+            raise UserError(f"low must be below high in {text!r}")
+        peak = parameters.get("peak", low)
+        if not all(a <= b for a, b in _pairs(low, peak) + _pairs(peak, high)):
+            raise UserError(f"peak must lie between low and high in {text!r}")
 
 
 def _all(value: Value, test) -> bool:
     return all(_all(v, test) for v in value) if isinstance(value, list) else test(value)
+
+
+def _pairs(first: Value, second: Value) -> list[tuple[float, float]]:
+    """Pair numbers as arrays broadcast; whether they do is checked when they become arrays."""
+    if _depth(first) > _depth(second):
+        return [pair for value in first for pair in _pairs(value, second)]
+    if _depth(first) < _depth(second):
+        return [pair for value in second for pair in _pairs(first, value)]
+    if not isinstance(first, list):
+        return [(first, second)]
+    size = max(len(first), len(second))
+    first, second = (v * size if len(v) == 1 else v for v in (first, second))
+    return [p for a, b in zip(first, second, strict=False) for p in _pairs(a, b)]
+
+
+def _depth(value: Value) -> int:
+    return 1 + _depth(value[0]) if isinstance(value, list) else 0

@@ -102,7 +102,14 @@ class Stereographic(tfb.AutoCompositeTensorBijector):
         return jnp.concatenate([2 * x, square - 1], axis=-1) / (square + 1)
 
     def _inverse(self, y):
-        return y[..., :-1] / (1 - y[..., -1:])
+        head, last = y[..., :-1], y[..., -1:]
+        near, limits = last > 0, jnp.finfo(y.dtype)
+        # Nothing leads to the pole itself; what does to within rounding stands in for it.
+        at_pole = near & (jnp.sum(head**2, axis=-1, keepdims=True) < limits.tiny)
+        head = jnp.where(at_pole, limits.eps, head)
+        # Near the pole 1 - last cancels; it is the squared length of the others by 1 + last.
+        square = jnp.where(near, jnp.sum(head**2, axis=-1, keepdims=True), 1.0)
+        return head * jnp.where(near, (1 + last) / square, 1 / (1 - jnp.where(near, 0.0, last)))
 
     def _forward_log_det_jacobian(self, x):
         return x.shape[-1] * (jnp.log(2.0) - jnp.log1p(jnp.sum(x**2, axis=-1)))

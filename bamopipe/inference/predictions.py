@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,9 +12,15 @@ from jax import Array
 
 from bamopipe import posterior
 from bamopipe.base import Model
+from bamopipe.distributions import adapter
+from bamopipe.distributions.gaussian_process import GaussianProcess
+from bamopipe.distributions.sparse_gaussian_process import SparseGaussianProcess
 from bamopipe.errors import UserError
 from bamopipe.inference.follow import over_draws
+from bamopipe.node import make_distribution
 from bamopipe.target import Position, Target, compile_target, precision_context
+
+PROCESSES = (GaussianProcess, SparseGaussianProcess)
 
 
 def predict(
@@ -25,6 +32,9 @@ def predict(
     precision: str = "float64",
 ) -> xr.DataTree:
     """Predict the observed variables at new data, once for each draw of a posterior.
+
+    They are drawn given the latent variables; an observed Gaussian process, whose values depend on
+    one another beyond these, is drawn given what was observed of it.
 
     Parameters
     ----------
@@ -92,8 +102,9 @@ def predict(
                 "what depends on the data alone may change its length"
             )
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predictions"))
+    function = partial(_replicate, compile_target(model, precision))
     with precision_context(precision):
-        replicated = over_draws(_replicate, target, key, draws)
+        replicated = over_draws(function, target, key, draws)
     dims = {name: node.dims for name, node in new.nodes.items()}
     chain = tree["posterior"].coords["chain"].values
     groups = {
@@ -111,5 +122,27 @@ def predict(
     return tree.copy().assign(added)
 
 
-def _replicate(target: Target, key: Array, position: Position) -> dict[str, Array]:
-    return target.replicate(key, position)
+def _replicate(old: Target, new: Target, key: Array, position: Position) -> dict[str, Array]:
+    drawn = new.replicate(key, position)
+    for name in new.observed:
+        here, there = (_distribution(target, name, position) for target in (old, new))
+        if isinstance(here, PROCESSES):
+            _refuse_children(new, name)
+            own_key = jax.random.fold_in(key, zlib.crc32(b"process " + name.encode()))
+            drawn[name] = adapter.sample(here.predict(old.data[name], there), own_key, ())
+    return drawn
+
+
+def _distribution(target: Target, name: str, position: Position):
+    node = target.program.model.nodes[name]
+    arguments = target.arguments(name, target.values(position))
+    return make_distribution(node, arguments, target.program.precision)
+
+
+def _refuse_children(target: Target, name: str) -> None:
+    for child, node in target.program.model.nodes.items():
+        if name in node.parents.values():
+            raise UserError(
+                f"node {name!r} is an observed Gaussian process with a child, {child!r}; predict "
+                f"{name!r} by `condition`, and {child!r} from it"
+            )

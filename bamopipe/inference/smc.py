@@ -442,6 +442,8 @@ def _purpose(name: str) -> int:
 
 def _as_typed_key(key: Array) -> Array:
     """Accept the keys of `jax.random.PRNGKey` as well as those of `jax.random.key`."""
+    if not isinstance(key, Array):
+        raise UserError(f"the key is {key!r}; expected one of JAX, such as jax.random.key(0)")
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key
     return jax.random.wrap_key_data(key)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from bamopipe.errors import UserError, nearest
@@ -152,7 +153,22 @@ class Kernel:
                 "make the kernel from the same model"
             )
         for block in self.blocks:
+            for name in block.variables:
+                _check_has_room(target, block, name)
             block.update.check(block, target, self.parameters[block.name])
+
+
+def _check_has_room(target: Target, block: Block, name: str) -> None:
+    """Refuse variables on a surface, which no step in their own space stays on."""
+    shape, free_shape = target.program.shapes[name], target.program.free_shapes[name]
+    if free_shape is not None and free_shape != shape:
+        raise UserError(
+            f"kernel of {block.name!r}: the values of variable {name!r}, of shape {shape}, lie on "
+            f"a surface (a simplex, say, or symmetric matrices) with {int(np.prod(free_shape))} "
+            "free numbers, which a step in their own space always leaves; make those the "
+            f"variable, with bijector=tfb.Invert(...), and {name!r} a deterministic node, as "
+            "docs/modelling.md shows"
+        )
 
 
 def log_factors(target: Target, position: Position, names: tuple[str, ...] | None = None) -> dict:

@@ -122,10 +122,12 @@ def build_model(frozen: Mapping[str, Any]):
     except UserError:
         raise
     except Exception as error:  # whatever the person's own code raises is theirs to read, briefly
+        columns = [f"{name} has {', '.join(map(str, table))}" for name, table in data.items()]
+        hint = f"; {'; '.join(columns)}" if isinstance(error, KeyError) else ""
         frames = traceback.extract_tb(error.__traceback__)
         place = next((frame for frame in frames[::-1] if frame.name == function), frames[-1])
         raise UserError(
-            f"the model {path} failed with {type(error).__name__}: {error} "
+            f"the model {path} failed with {type(error).__name__}: {error}{hint} "
             f"({os.path.relpath(place.filename)}, line {place.lineno})"
         ) from error
     if not isinstance(model, Model):
@@ -140,7 +142,11 @@ def load_data(name: str, path: Path):
     if path.suffix == ".csv":
         import pandas as pd
 
-        return pd.read_csv(path)
+        try:
+            return pd.read_csv(path)
+        except (ValueError, pd.errors.ParserError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"data.files.{name}: {path} is no CSV file: {reason}") from None
     if path.suffix == ".nc":
         import xarray as xr
 

@@ -65,6 +65,7 @@ class _Compiler:
         self.dtype = jnp.dtype(precision)
         self.functions: dict[tuple[str, str], Lifted | UserError] = {}
         self.closures: dict[tuple[str, str], list] = {}
+        self.free_shapes: dict[str, tuple[int, ...] | None] = {}
         self.forms: dict[Any, str] = {}  # what is known of a node's form -> its name
 
     def target(self) -> Target:
@@ -101,6 +102,7 @@ class _Compiler:
                     **{name: found.shape for name, found in model.outlines.items()},
                     **{f"{name}_missing": _missing_shape(model, name) for name in missing},
                 },
+                free_shapes=self.free_shapes,
                 dtypes={n: self._dtype(model.outlines[node_of[n]]) for n in latent},
                 discrete=frozenset(n for n in latent if model.outlines[node_of[n]].discrete),
                 upstream=_upstream(model, order),
@@ -129,6 +131,8 @@ class _Compiler:
             if (kind, like) in self.functions:
                 self.functions[kind, node.name] = self.functions[kind, like]
                 self.closures[kind, node.name] = self.closures.get((kind, like), [])
+        if node.is_latent:
+            self.free_shapes[node.name] = self.free_shapes[like]
 
     def _trace(self, node: Node, outline: Outline) -> None:
         """Trace the functions of one node."""
@@ -192,10 +196,12 @@ class _Compiler:
             count = () if missing is None else (len(missing[0]),)
             free = jax.ShapeDtypeStruct((*(count or leading), *found[0]), self.dtype)
             value = jax.ShapeDtypeStruct((*(count or leading), *event), self.dtype)
+            self.free_shapes[name] = free.shape
             self._add("constrain", name, constrain, free, examples)
             self._add("unconstrain", name, unconstrain, value, examples)
         except UserError as error:  # told when somebody asks for it
             self.functions["constrain", name] = self.functions["unconstrain", name] = error
+            self.free_shapes[name] = None
 
     def _add(self, kind: str, name: str, function: Callable, *examples) -> None:
         self.functions[kind, name], self.closures[kind, name] = lift(function, *examples)

@@ -45,6 +45,9 @@ class Program:
         Names of the variables of each kind, parents first. Missing observations are latent.
     shapes
         Of the value of each variable and constant.
+    free_shapes
+        Of the real vectors that `Target.constrain` takes for each latent variable; None where there
+        is no way from real vectors.
     dtypes
         Of the value of each latent variable.
     discrete
@@ -67,6 +70,7 @@ class Program:
     observed: tuple[str, ...]
     deterministic: tuple[str, ...]
     shapes: dict[str, tuple[int, ...]]
+    free_shapes: dict[str, tuple[int, ...] | None]
     dtypes: dict[str, Any]
     discrete: frozenset[str]
     upstream: dict[str, frozenset[str]]
@@ -299,13 +303,29 @@ class Target:
         for name in self.latent:
             if name not in position:
                 raise UserError(f"the position lacks the latent variable {name!r}")
-            if np.shape(position[name]) != self.program.shapes[name]:
-                raise UserError(
-                    f"{name!r} has shape {np.shape(position[name])} in the position; expected "
-                    f"{self.program.shapes[name]}"
-                )
+            self._check_value(name, position[name], self.program.shapes[name])
+
+    def _check_value(self, name: str, value, shape: tuple[int, ...] | None) -> None:
+        if shape is not None and np.shape(value) != shape:
+            raise UserError(
+                f"{name!r} has shape {np.shape(value)} in the position; expected {shape}"
+            )
+        dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+        if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.number, jnp.bool_)):
+            raise UserError(f"{name!r} is {value!r} in the position; expected numbers")
+        whole = jnp.issubdtype(self.program.dtypes[name], jnp.integer)
+        if whole and jnp.issubdtype(dtype, jnp.floating):
+            raise UserError(
+                f"{name!r} takes whole numbers, but is of type {dtype} in the position; convert it "
+                "with `.astype(int)`"
+            )
 
     def _call(self, kind: str, name: str, *arguments):
+        if self.program.precision == "float64" and not jax.config.jax_enable_x64:
+            raise UserError(
+                f"model {self.program.model.name!r} is compiled for float64, but JAX computes in "
+                "float32 here; call it `with precision_context('float64'):`"
+            )
         function = self.program.functions[kind, name]
         if isinstance(function, UserError):
             raise UserError(f"{name!r} cannot be moved in unconstrained space: {function}")
@@ -357,6 +377,10 @@ class Target:
         values: dict[str, Array] = dict(self.data)
         outputs: Position = {}
         total = jnp.zeros(())
+        shapes = self.program.free_shapes if kind == "constrain" else self.program.shapes
+        for name, value in inputs.items():
+            if name not in self.program.discrete:
+                self._check_value(name, value, shapes[name])
         for name in self.program.order:
             factor = f"{name}_missing" if self.program.model.nodes[name].imputes else name
             if factor in inputs:

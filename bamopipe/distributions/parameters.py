@@ -1,0 +1,62 @@
+"""Which values the parameters of a family may have."""
+
+import functools
+import inspect
+from collections.abc import Mapping
+
+import distrax as dx
+import jax.numpy as jnp
+import numpy as np
+from tensorflow_probability.substrates import jax as tfp
+
+tfd = tfp.distributions
+
+
+def impossible(family, arguments: Mapping[str, np.ndarray]) -> str | None:
+    """Find an argument that no distribution of a family can have, such as a negative scale.
+
+    TFP says of most parameters by which bijector real numbers become possible values. distrax does
+    not, but calls its families and their parameters as TFP does.
+
+    Parameters
+    ----------
+    family
+        A class of either library; nothing is known of others.
+    arguments
+        Values by name.
+
+    Returns
+    -------
+    str or None
+        The name of the first one outside its range.
+
+    Examples
+    --------
+    >>> import distrax as dx
+    >>> from bamopipe.distributions import parameters
+    >>> parameters.impossible(dx.Normal, {"loc": -1.0, "scale": -1.0})
+    'scale'
+    """
+    if not inspect.isclass(family):
+        return None
+    if issubclass(family, dx.Distribution):
+        family = getattr(tfd, family.__name__, None)
+    if not (inspect.isclass(family) and issubclass(family, tfd.Distribution)):
+        return None
+    for name, value in arguments.items():
+        low, high = _range(family, name)
+        if np.any(value < low) or np.any(value > high):
+            return name
+    return None
+
+
+@functools.cache
+def _range(family: type, name: str) -> tuple[float, float]:
+    """Return bounds of a parameter; TFP's ranges start at 0 and end at 1, if anywhere."""
+    properties = family.parameter_properties()
+    try:
+        bijector = properties[name].default_constraining_bijector_fn()
+        below, above = bijector.inverse(jnp.float32(-1.0)), bijector.inverse(jnp.float32(2.0))
+        return 0.0 if jnp.isnan(below) else -np.inf, 1.0 if jnp.isnan(above) else np.inf
+    except (LookupError, NotImplementedError, TypeError, ValueError):  # of no number
+        return -np.inf, np.inf
