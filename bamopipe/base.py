@@ -418,7 +418,8 @@ class Model:
         node, found = self._outline(node, outlines)
         self._check_dims(node, found.shape, nodes)
         if node.link_fn is None:
-            constants = {a: nodes[p].value for a, p in node.parents.items() if nodes[p].is_constant}
+            values = {a: nodes[p].value for a, p in node.parents.items() if nodes[p].is_constant}
+            constants = {a: value for a, value in values.items() if value is not None}
             wrong = parameters.impossible(node.distribution, constants)
             if wrong is not None:
                 raise UserError(

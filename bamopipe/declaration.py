@@ -125,9 +125,9 @@ def labels_of(value, coords: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the labels of an xarray.DataArray, in the order of `coords` if they are the same."""
     found = {}
     if isinstance(value, xr.DataArray):
-        for dim in (dim for dim in value.dims if dim in value.coords):
+        for dim in (str(dim) for dim in value.dims if dim in value.coords):
             labels, known = value[dim].values, coords.get(dim, np.array([]))
-            found[str(dim)] = known if set(labels.tolist()) == set(known.tolist()) else labels
+            found[dim] = known if set(labels.tolist()) == set(known.tolist()) else labels
     return found
 
 

@@ -14,7 +14,9 @@ from bamopipe import compose
 from bamopipe.distributions.gaussian_process import GaussianProcess
 from bamopipe.inference import SMCInference
 from bamopipe.models import gp_classification
-from bamopipe.samplers import gibbs_sampler
+from bamopipe.samplers import Kernel, gibbs_sampler
+from bamopipe.samplers.base import Block
+from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.stages import fit
 from bamopipe.target import Target, compile_target, precision_context
 
@@ -153,6 +155,16 @@ def _by_intercept(values):
     }
 
 
+def _at_several_scales(model):
+    """Take far steps while the temperature is low, and near ones when the modes have parted."""
+    scales = {"eta": (0.3, 0.08, 0.02), "sigma": (0.1, 0.02), "logits": (0.6,)}
+    steps = {f"{name} by {sigma}": (name, sigma) for name in scales for sigma in scales[name]}
+    return Kernel(
+        tuple(Block(label, (name,), RandomWalk()) for label, (name, _) in steps.items()),
+        {label: dict(sigma=sigma) for label, (_, sigma) in steps.items()},
+    )
+
+
 def _flip_one(key, included):
     index = jax.random.randint(key, (), 0, included.shape[0])
     return included.at[index].set(1 - included[index])
@@ -174,14 +186,14 @@ def _spike_and_slab(model):
 
 # What some models need beyond the settings that all share.
 RELABEL = {"growth_mixture": _by_intercept}
-KERNELS = {"spike_and_slab": _spike_and_slab}
+KERNELS = {"spike_and_slab": _spike_and_slab, "growth_mixture": _at_several_scales}
 OVERRIDES = {
     # over a thousand observations
     "poisson_goals": ("inference.num_mutations=20",),
     "negative_binomial_goals": ("inference.num_mutations=20",),
     "gp_regression": ("inference.num_mutations=20",),
     # fifteen dimensions, and modes to be found
-    "growth_mixture": ("inference.num_particles=2000", "inference.num_mutations=100"),
+    "growth_mixture": ("inference.num_particles=2000", "inference.num_mutations=25"),
 }
 # Where NUTS moves: given little data, a latent function hangs on its hyperparameters.
 COORDINATES = {"gp_classification": (_from_independent, _to_independent)}

@@ -25,7 +25,7 @@ ROOMS = {
     "samplers": {"base", "target"},
     "evidence": {"target"},
     "posterior": {"evidence"},
-    "inference": {"base", "target", "samplers", "evidence", "posterior"},
+    "inference": {"base", "distributions", "target", "samplers", "evidence", "posterior"},
     "diagnostics": {"evidence"},
     "comparison": {"diagnostics", "evidence"},
     "plots": {"diagnostics", "comparison", "graph"},

@@ -238,7 +238,7 @@ def as_float(values) -> Array:
     return jnp.asarray(values.astype(jax.dtypes.canonicalize_dtype(dtype)))
 
 
-def check_dimension(name: str, inputs: Array, x: Array) -> None:
+def check_dimension(name: str, inputs: np.ndarray | Array, x: np.ndarray | Array) -> None:
     """Refuse inputs of another dimension than `x`: kernels would broadcast them."""
     if (inputs.ndim, inputs.shape[1:]) != (x.ndim, x.shape[1:]):
         raise UserError(
@@ -310,7 +310,7 @@ def _choose(
     named = [a for a in arguments if a.kind not in (a.VAR_KEYWORD, a.VAR_POSITIONAL)]
     for argument in named:
         if argument.default is argument.empty and argument.name not in hyperparameters:
-            if argument.name in inspect.signature(family.__init__).parameters:
+            if argument.name in inspect.signature(family).parameters:
                 raise UserError(
                     f"the {role} function takes {argument.name!r}, a name that {family.__name__} "
                     "takes itself and does not pass on; give the argument another name"

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import distrax as dx
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from tensorflow_probability.substrates import jax as tfp
 tfd = tfp.distributions
 
 
-def impossible(family, arguments: Mapping[str, np.ndarray]) -> str | None:
+def impossible(family: Any, arguments: Mapping[str, np.ndarray]) -> str | None:
     """Find an argument that no distribution of a family can have, such as a negative scale.
 
     TFP says of most parameters by which bijector real numbers become possible values. distrax does
@@ -43,15 +44,16 @@ def impossible(family, arguments: Mapping[str, np.ndarray]) -> str | None:
         family = getattr(tfd, family.__name__, None)
     if not (inspect.isclass(family) and issubclass(family, tfd.Distribution)):
         return None
+    known: Any = family
     for name, value in arguments.items():
-        low, high = _range(family, name)
+        low, high = _range(known, name)
         if np.any(value < low) or np.any(value > high):
             return name
     return None
 
 
 @functools.cache
-def _range(family: type, name: str) -> tuple[float, float]:
+def _range(family: Any, name: str) -> tuple[float, float]:
     """Return bounds of a parameter; TFP's ranges start at 0 and end at 1, if anywhere."""
     properties = family.parameter_properties()
     try:

@@ -10,6 +10,8 @@ import math
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from bamopipe.errors import UserError, nearest
 
 # TFP's name -> the parameters that text may give, in the order of the unnamed ones. Where TFP
@@ -187,17 +189,9 @@ def _all(value: Value, test) -> bool:
 
 
 def _pairs(first: Value, second: Value) -> list[tuple[float, float]]:
-    """Pair numbers as arrays broadcast; whether they do is checked when they become arrays."""
-    if _depth(first) > _depth(second):
-        return [pair for value in first for pair in _pairs(value, second)]
-    if _depth(first) < _depth(second):
-        return [pair for value in second for pair in _pairs(first, value)]
-    if not isinstance(first, list):
-        return [(first, second)]
-    size = max(len(first), len(second))
-    first, second = (v * size if len(v) == 1 else v for v in (first, second))
-    return [p for a, b in zip(first, second, strict=False) for p in _pairs(a, b)]
-
-
-def _depth(value: Value) -> int:
-    return 1 + _depth(value[0]) if isinstance(value, list) else 0
+    """Pair numbers as arrays broadcast; if they do not, that is told when they become arrays."""
+    try:
+        a, b = np.broadcast_arrays(first, second)
+    except ValueError:
+        return []
+    return list(zip(a.flat, b.flat, strict=True))

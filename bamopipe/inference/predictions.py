@@ -17,7 +17,6 @@ from bamopipe.distributions.gaussian_process import GaussianProcess
 from bamopipe.distributions.sparse_gaussian_process import SparseGaussianProcess
 from bamopipe.errors import UserError
 from bamopipe.inference.follow import over_draws
-from bamopipe.node import make_distribution
 from bamopipe.target import Position, Target, compile_target, precision_context
 
 PROCESSES = (GaussianProcess, SparseGaussianProcess)
@@ -125,18 +124,12 @@ def predict(
 def _replicate(old: Target, new: Target, key: Array, position: Position) -> dict[str, Array]:
     drawn = new.replicate(key, position)
     for name in new.observed:
-        here, there = (_distribution(target, name, position) for target in (old, new))
+        here, there = (target.distribution(name, position) for target in (old, new))
         if isinstance(here, PROCESSES):
             _refuse_children(new, name)
             own_key = jax.random.fold_in(key, zlib.crc32(b"process " + name.encode()))
             drawn[name] = adapter.sample(here.predict(old.data[name], there), own_key, ())
     return drawn
-
-
-def _distribution(target: Target, name: str, position: Position):
-    node = target.program.model.nodes[name]
-    arguments = target.arguments(name, target.values(position))
-    return make_distribution(node, arguments, target.program.precision)
 
 
 def _refuse_children(target: Target, name: str) -> None:

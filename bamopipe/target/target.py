@@ -12,6 +12,7 @@ from jax import Array
 
 from bamopipe.base import Model
 from bamopipe.errors import UserError, nearest
+from bamopipe.node import make_distribution
 from bamopipe.target.explain import Explanation, explain
 from bamopipe.target.lift import Lifted
 
@@ -214,6 +215,12 @@ class Target:
             return pointwise
         belongs = self.missing[name] if factor != name else ~self.missing[name]
         return jnp.where(belongs, pointwise, 0.0)
+
+    def distribution(self, name: str, position: Position):
+        """Return the distribution of a random variable given its parents at a position."""
+        node = self.program.model.nodes[name]
+        arguments = self.arguments(name, self.values(position))
+        return make_distribution(node, arguments, self.program.precision)
 
     def deterministics(self, position: Position) -> dict[str, Array]:
         """Return the values of the deterministic variables."""
