@@ -348,6 +348,9 @@ def test_a_hidden_markov_model_whose_matrices_vary_is_the_sum_over_paths():
         path = initial[a] * moves[0, a, b] * moves[1, b, c]
         total += path * np.prod(stats.norm.pdf(x, means[range(3), [a, b, c]]))
     np.testing.assert_allclose(adapter.log_prob(model, x), np.log(total), rtol=1e-12)
+    hidden = model.copy(mask=jnp.array([False, True, False]))
+    np.testing.assert_allclose(adapter.log_prob(hidden, x), hidden.log_prob(x), rtol=1e-12)
+    assert adapter.log_prob(hidden, x) != adapter.log_prob(model, x)
 
 
 @pytest.mark.parametrize("low_high", [(0.0, INF), (100.0, INF), (-INF, -100.0), (5.0, 6.0)])

@@ -305,6 +305,8 @@ def _(model, value: Array) -> Array:
     else:
         value = jnp.moveaxis(value, state_axis, 0)  # steps before what the states differ in
         seen = log_prob(emission, jnp.expand_dims(value, state_axis))
+    if model.mask is not None:  # it is true where nothing was observed
+        seen = jnp.where(jnp.moveaxis(model.mask, -1, 0)[..., None], 0.0, seen)
     move = _log_weights(model.transition_distribution)
     if model.parameters["time_varying_transition_distribution"]:
         moves = jnp.moveaxis(move, -3, 0)
