@@ -382,18 +382,32 @@ def test_what_a_program_hides_inside_is_not_shared(make_link):
         np.testing.assert_allclose(found, norm.logpdf([1, 2], 0.5 * weights).sum())
 
 
-def test_rules_of_differentiation_are_not_shared():
+def rule_forward(slope):
+    @jax.custom_jvp
+    def rule(x):
+        return x
+
+    rule.defjvp(lambda primals, tangents: (primals[0], slope * tangents[0]))
+    return rule
+
+
+def rule_backward(slope):
+    @jax.custom_vjp
+    def rule(x):
+        return x
+
+    rule.defvjp(lambda x: (x, None), lambda _, g: (slope * g,))
+    return rule
+
+
+@pytest.mark.parametrize("make_rule", [rule_forward, rule_backward])
+def test_rules_of_differentiation_are_not_shared(make_rule):
     @jax.jit
     def gradient(target):
         return jax.grad(lambda mu: target.log_likelihood({"mu": mu}))(0.0)
 
     for slope in (1.0, 5.0):
-
-        @jax.custom_jvp
-        def rule(x):
-            return x
-
-        rule.defjvp(lambda primals, tangents, s=slope: (primals[0], s * tangents[0]))
+        rule = make_rule(slope)
         model = Model()
         model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
         model.add_node(

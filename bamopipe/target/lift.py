@@ -47,8 +47,9 @@ def lift(function: Callable, *examples) -> tuple[Lifted, list[Array]]:
     text = f"{_text(closed)} {tree}"
     if "callback" in text:
         text += f" {id(closed.jaxpr)}"  # of functions in Python nothing is known
-    elif "custom_jvp" in text or "custom_vjp" in text:
-        text += _rules(function, examples) or f" {id(closed.jaxpr)}"
+    for mark, differentiate in (("custom_jvp", _forward), ("custom_vjp", _backward)):
+        if mark in text:
+            text += _rules(differentiate, function, examples) or f" {id(closed.jaxpr)}"
     return Lifted(closed.jaxpr, tree, text), [jnp.asarray(c) for c in closed.consts]
 
 
@@ -72,21 +73,26 @@ def _inner(closed: ClosedJaxpr) -> Iterator[Any]:
                 yield from _inner(ClosedJaxpr(inner, ()))
 
 
-def _rules(function: Callable, examples) -> str:
-    """Write down the derivative, for a function that may bring a rule of its own."""
-
-    def derivative(*primals):
-        ones = jax.tree.map(
-            lambda p: (
-                jnp.ones_like(p)
-                if jnp.issubdtype(p.dtype, jnp.floating)
-                else np.zeros(p.shape, jax.dtypes.float0)
-            ),
-            primals,
-        )
-        return jax.jvp(function, primals, ones)[1]
-
+def _rules(differentiate: Callable, function: Callable, examples) -> str:
+    """Write down a derivative, of a function that may bring a rule of its own."""
     try:
-        return _text(jax.make_jaxpr(derivative)(*examples))
+        return _text(jax.make_jaxpr(lambda *primals: differentiate(function, primals))(*examples))
     except (TypeError, ValueError, NotImplementedError):
-        return ""  # reverse mode only, or none
+        return ""  # there is none that way
+
+
+def _forward(function: Callable, primals: tuple):
+    return jax.jvp(function, primals, jax.tree.map(_one, primals))[1]
+
+
+def _backward(function: Callable, primals: tuple):
+    value, pull = jax.vjp(function, *primals)
+    return [g for g in jax.tree.leaves(pull(jax.tree.map(_one, value))) if _is_real(g)]
+
+
+def _one(leaf):
+    return jnp.ones_like(leaf) if _is_real(leaf) else np.zeros(leaf.shape, jax.dtypes.float0)
+
+
+def _is_real(leaf) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
