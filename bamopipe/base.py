@@ -365,7 +365,7 @@ class Model:
             node = self.nodes[name]
             if name in data:
                 what = f"new data of {name!r}"
-                new_coords = {**labels_of(data[name], self.coords), **new_coords}
+                new_coords = {**labels_of(data[name], node.dims, self.coords), **new_coords}
                 value, mask = as_data(in_order(data[name], node.dims, new_coords, what), what)
                 if mask is not None and not node.is_observed:
                     raise nan_error(mask, f"new data of {name!r}")
@@ -417,17 +417,16 @@ class Model:
                 )
         node, found = self._outline(node, outlines)
         self._check_dims(node, found.shape, nodes)
+        values = {a: nodes[p].value for a, p in node.parents.items() if nodes[p].is_constant}
+        known = {a: value for a, value in values.items() if value is not None}
         if node.link_fn is None:
-            values = {a: nodes[p].value for a, p in node.parents.items() if nodes[p].is_constant}
-            constants = {a: value for a, value in values.items() if value is not None}
-            wrong = parameters.impossible(node.distribution, constants)
+            wrong = parameters.impossible(node.distribution, known)
             if wrong is not None:
                 raise UserError(
                     f"node {node.name!r}: {family(node.distribution)} cannot have "
-                    f"{wrong}={constants[wrong]}, which is out of its range"
+                    f"{wrong}={known[wrong]}, which is out of its range"
                 )
         if node.is_observed and node.name not in unseen:
-            known = {a: nodes[p].value for a, p in node.parents.items() if nodes[p].is_constant}
             unknown = {a: outlines[p] for a, p in node.parents.items() if a not in known}
             index = find_impossible(node, known, unknown)
             if index is not None and node.value is not None:

@@ -121,11 +121,13 @@ def in_order(value, dims: tuple[str, ...] | None, coords: Mapping[str, np.ndarra
     return value
 
 
-def labels_of(value, coords: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the labels of an xarray.DataArray, in the order of `coords` if they are the same."""
+def labels_of(
+    value, dims: tuple[str, ...] | None, coords: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return an xarray.DataArray's labels along `dims`, in the order of `coords` if the same."""
     found = {}
     if isinstance(value, xr.DataArray):
-        for dim in (str(dim) for dim in value.dims if dim in value.coords):
+        for dim in (dim for dim in dims or () if dim in value.coords):
             labels, known = value[dim].values, coords.get(dim, np.array([]))
             found[dim] = known if set(labels.tolist()) == set(known.tolist()) else labels
     return found

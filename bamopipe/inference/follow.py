@@ -46,18 +46,21 @@ def follow(target: Target, key: Array, draws: Mapping[str, np.ndarray]) -> Conse
     return over_draws(_follow, target, key, draws)
 
 
-def over_draws(function: Callable, target: Target, key: Array, draws: Mapping[str, np.ndarray]):
-    """Map ``function(target, key, position)`` over draws; results have shape (chain, draw, ...)."""
+def over_draws(function: Callable, targets: Any, key: Array, draws: Mapping[str, np.ndarray]):
+    """Map ``function(targets, key, position)`` over draws; results have shape (chain, draw, ...).
+
+    `targets` is one target or several, in any tree.
+    """
     chains = [
         jax.device_get(
             _over_chain(
                 function,
-                target,
+                targets,
                 jax.random.fold_in(key, chain),
-                {name: draws[name][chain] for name in target.latent},
+                {name: values[chain] for name, values in draws.items()},
             )
         )
-        for chain in range(len(draws[target.latent[0]]))
+        for chain in range(len(next(iter(draws.values()))))
     ]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *chains)
 
@@ -71,9 +74,9 @@ def _follow(target: Target, key: Array, position: Position) -> Consequences:
 
 
 @partial(jax.jit, static_argnums=0)
-def _over_chain(function: Callable, target: Target, key: Array, positions: Position):
+def _over_chain(function: Callable, targets: Any, key: Array, positions: Position):
     keys = jax.random.split(key, next(iter(positions.values())).shape[0])
     # In batches, so that what is computed on the way does not fill the memory.
     return jax.lax.map(
-        lambda item: function(target, *item), (keys, positions), batch_size=DRAWS_AT_ONCE
+        lambda item: function(targets, *item), (keys, positions), batch_size=DRAWS_AT_ONCE
     )

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -101,9 +100,9 @@ def predict(
                 "what depends on the data alone may change its length"
             )
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predictions"))
-    function = partial(_replicate, compile_target(model, precision))
+    targets = compile_target(model, precision), target
     with precision_context(precision):
-        replicated = over_draws(function, target, key, draws)
+        replicated = over_draws(_replicate, targets, key, draws)
     dims = {name: node.dims for name, node in new.nodes.items()}
     chain = tree["posterior"].coords["chain"].values
     groups = {
@@ -121,7 +120,8 @@ def predict(
     return tree.copy().assign(added)
 
 
-def _replicate(old: Target, new: Target, key: Array, position: Position) -> dict[str, Array]:
+def _replicate(targets: tuple[Target, Target], key: Array, position: Position) -> dict[str, Array]:
+    old, new = targets
     drawn = new.replicate(key, position)
     for name in new.observed:
         here, there = (target.distribution(name, position) for target in (old, new))
