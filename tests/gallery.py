@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
+from threadpoolctl import threadpool_limits
 
 from bamopipe import compose
 from bamopipe.inference import SMCInference
@@ -64,7 +65,8 @@ def nuts(name: str, key: int) -> dict:
 
     Each chain starts at the most probable of 100 draws from the prior and adapts by itself.
     """
-    target, num_samples = target_of(name), NUM_SAMPLES.get(name, 1000)
+    target = target_of(name)
+    num_warmup, num_samples = NUM_STEPS.get(name, (1000, 1000))
     constrain, unconstrain = COORDINATES.get(name, (Target.constrain, Target.unconstrain))
 
     def log_density(unconstrained):
@@ -86,7 +88,7 @@ def nuts(name: str, key: int) -> dict:
             target_acceptance_rate=0.95,
             adaptation_info_fn=lambda *_: None,
         )
-        (state, parameters), _ = adaptation.run(warmup_key, start(start_key), 1000)
+        (state, parameters), _ = adaptation.run(warmup_key, start(start_key), num_warmup)
         kernel = blackjax.nuts(log_density, **parameters)
 
         def step(state, key):
@@ -95,7 +97,7 @@ def nuts(name: str, key: int) -> dict:
 
         return jax.lax.scan(step, state, jax.random.split(sample_key, num_samples))[1]
 
-    with precision_context("float64"):
+    with precision_context("float64"), threadpool_limits(1, "blas"):
         draws, divergent = jax.device_get(
             jax.jit(jax.vmap(chain))(jax.random.split(jax.random.key(key), 4))
         )
@@ -123,18 +125,28 @@ def smc(name: str, key: int):
     return engine.run(jax.random.key(key))
 
 
-def _from_independent(function, target, free):
-    """Constrain, from independent standard normals in place of a latent function."""
+def _given_hint(function, hint, noise, target, position):
+    """Return a latent Gaussian process given that it was seen to be about `hint` everywhere."""
+    prior = target.distribution(function, position).normal()
+    covariance, unit = prior.covariance(), jnp.eye(len(prior.loc))
+    seen = jnp.linalg.cholesky(covariance + noise**2 * unit)
+    whitened = noise * solve_triangular(seen, unit, lower=True)
+    loc = hint + noise * whitened.T @ solve_triangular(seen, prior.loc - hint, lower=True)
+    return loc, noise * jnp.linalg.cholesky(unit - whitened.T @ whitened)
+
+
+def _from_independent(function, hint, noise, target, free):
+    """Constrain, from nearly independent standard normals in place of a latent function."""
     position, log_det = target.constrain(free)
-    prior = target.distribution(function, position).normal()
-    moved = {**position, function: prior.loc + prior.scale_tri @ free[function]}
-    return moved, log_det + jnp.sum(jnp.log(jnp.diag(prior.scale_tri)))
+    loc, scale = _given_hint(function, hint, noise, target, position)
+    moved = {**position, function: loc + scale @ free[function]}
+    return moved, log_det + jnp.sum(jnp.log(jnp.diag(scale)))
 
 
-def _to_independent(function, target, position):
-    prior = target.distribution(function, position).normal()
-    whitened = solve_triangular(prior.scale_tri, position[function] - prior.loc, lower=True)
-    return {**target.unconstrain(position), function: whitened}
+def _to_independent(function, hint, noise, target, position):
+    loc, scale = _given_hint(function, hint, noise, target, position)
+    independent = solve_triangular(scale, position[function] - loc, lower=True)
+    return {**target.unconstrain(position), function: independent}
 
 
 def _by_intercept(values):
@@ -177,20 +189,45 @@ def _spike_and_slab(model):
     )
 
 
+def _hamiltonian_for_volatility(model):
+    """Move the hundred log variances along their gradient."""
+    walk = blackjax.normal_random_walk
+    path = dict(step_size=0.15, inverse_mass_matrix=np.ones(100), num_integration_steps=10)
+    return gibbs_sampler(
+        model,
+        dict(h=blackjax.hmc, mu=walk, phi=walk, sigma=walk),
+        dict(h=path, mu=dict(sigma=0.5), phi=dict(sigma=0.05), sigma=dict(sigma=0.05)),
+    )
+
+
 # What some models need beyond the settings that all share.
 RELABEL = {"growth_mixture": _by_intercept}
-KERNELS = {"spike_and_slab": _spike_and_slab, "growth_mixture": _at_several_scales}
+KERNELS = {
+    "spike_and_slab": _spike_and_slab,
+    "growth_mixture": _at_several_scales,
+    "stochastic_volatility": _hamiltonian_for_volatility,
+}
 OVERRIDES = {
     # over a thousand observations
     "poisson_goals": ("inference.num_mutations=20",),
     "negative_binomial_goals": ("inference.num_mutations=20",),
     "gp_regression": ("inference.num_mutations=20",),
+    "stochastic_volatility": ("inference.num_mutations=20",),
     # fifteen dimensions, and modes to be found
     "growth_mixture": ("inference.num_particles=2000", "inference.num_mutations=25"),
 }
-# Given little data, a latent function hangs on its hyperparameters, and NUTS moves better in these.
+# A latent function hangs on its hyperparameters. NUTS moves better in coordinates that are standard
+# normal if the function was seen through noise: about as much of it as the data have.
+HINTS = {"gp_classification": ("f", 0.0, 2.0), "gp_heteroskedastic": ("log_noise", -1.0, 0.7)}
 COORDINATES = {
-    "gp_classification": (partial(_from_independent, "f"), partial(_to_independent, "f")),
+    name: (partial(_from_independent, *hint), partial(_to_independent, *hint))
+    for name, hint in HINTS.items()
 }
-# Draws a chain where 1,000 are too few for scales that move slowly.
-NUM_SAMPLES = {"expectancy_valence_hierarchical": 2000, "stochastic_volatility": 8000}
+# Of NUTS, for warm-up and for draws: longer chains for scales that move slowly, shorter ones where
+# every step takes long.
+NUM_STEPS = {
+    "expectancy_valence_hierarchical": (1000, 2000),
+    "gp_classification": (300, 1000),
+    "gp_heteroskedastic": (300, 1000),
+    "stochastic_volatility": (1000, 8000),
+}

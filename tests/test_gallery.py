@@ -33,9 +33,6 @@ WITHIN_OF_CHAINS = float(t.isf(norm.sf(WITHIN), gallery.NUM_CHAINS - 1))
 # Of a log evidence, so that the distance says something; the lines' modes are hard to weigh.
 LARGEST_ERROR = {"growth_mixture": 0.5}
 
-# NUTS takes more than ten minutes; the densities are compared all the same.
-TOO_LONG = {"gp_heteroskedastic"}
-
 models = pytest.mark.parametrize("name", gallery.REFERENCES)
 
 
@@ -98,7 +95,7 @@ def _at_each(function, arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in gallery.REFERENCES if name not in TOO_LONG])
+@models
 def test_posterior(name):
     expected = gallery.REFERENCES[name]["quantities"]
     if is_for_nuts(name):
