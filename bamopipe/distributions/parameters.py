@@ -60,5 +60,6 @@ def _range(family: Any, name: str) -> tuple[float, float]:
         bijector = properties[name].default_constraining_bijector_fn()
         below, above = bijector.inverse(jnp.float32(-1.0)), bijector.inverse(jnp.float32(2.0))
         return 0.0 if jnp.isnan(below) else -np.inf, 1.0 if jnp.isnan(above) else np.inf
-    except (LookupError, NotImplementedError, TypeError, ValueError):  # unknown, or no number
+    except (LookupError, NotImplementedError, TypeError, ValueError):
+        # TFP knows no range, or one of vectors.
         return -np.inf, np.inf

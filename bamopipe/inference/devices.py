@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-from threadpoolctl import ThreadpoolController
 
 from bamopipe.target import precision_context
 
@@ -38,7 +37,6 @@ class Dealer:
         # A CPU device runs as many programs at once as threads call it; a GPU runs one.
         cores = int(os.environ.get(NUM_THREADS, 0)) or _usable_cores()
         self._num_workers = max(len(devices), cores if devices[0].platform == "cpu" else 1)
-        self._libraries = ThreadpoolController()
 
     def map(self, program: Callable, items: Iterable[tuple]) -> list:
         """Return ``program(*constants, *item)`` of each item, on the host and in order."""
@@ -59,12 +57,7 @@ class Dealer:
                     placed = jax.device_put(item, device)
                     results[index] = jax.device_get(program(*constants, *placed))
 
-        # Threads of the linear algebra library would sum in an order that depends on their number,
-        # and fight with these.
-        with (
-            self._libraries.limit(limits=1, user_api="blas"),
-            ThreadPoolExecutor(self._num_workers) as pool,
-        ):
+        with ThreadPoolExecutor(self._num_workers) as pool:
             workers = [pool.submit(work, worker) for worker in range(self._num_workers)]
             try:
                 for done in workers:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from blackjax.smc import resampling
 from jax import Array
+from threadpoolctl import threadpool_limits
 
 from bamopipe.base import Model
 from bamopipe.errors import UserError
@@ -134,7 +135,8 @@ class SMCInference:
             The kernel does not fit the model, or no prior draw makes the observations possible.
         """
         start = time.perf_counter()
-        with precision_context(self.precision):
+        # With more threads the linear algebra library sums in another order, and with other bits.
+        with precision_context(self.precision), threadpool_limits(limits=1, user_api="blas"):
             self.mcmc_kernel.check(self.target)
             return _Run(self, _as_typed_key(key)).result(start)
 
