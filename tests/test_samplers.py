@@ -251,6 +251,24 @@ def test_whole_numbers_move_by_one():
     assert np.all(np.abs(found.mean(axis=1) - mean) < 4 * sd / num_particles**0.5)
 
 
+@pytest.mark.parametrize("name", TUNED)
+def test_a_particle_at_the_edge_of_the_support_stays_and_harms_no_other(name):
+    """Rounded to 1, a draw from a beta distribution has an infinite logit."""
+    model = Model()
+    model.add_node("share", distribution=dx.Beta(2.0, 1.0))
+    target, kernel = compile_target(model), mcmc_sampler(model, TUNED[name])
+    start = {"share": jnp.linspace(0.1, 1.0, 10)}
+    parameters = kernel.tune(kernel.parameters, start, target)
+    state, step = kernel.init(target, start), jax.jit(kernel.step)
+    for index in range(10):
+        state, infos = step(jax.random.key(index), state, jnp.asarray(1.0), parameters, target)
+        parameters = kernel.adapt(parameters, infos)
+    share = state.position["share"]
+    assert share[-1] == 1
+    assert np.all((share[:-1] > 0) & (share[:-1] < 1) & (share[:-1] != start["share"][:-1]))
+    assert np.isfinite(parameters["position"]["log_scale"])
+
+
 def test_steps_become_as_long_as_is_good():
     """The acceptance rate ends at what is wanted, from particles of scales 1 and 100."""
     model = Model()

@@ -155,11 +155,15 @@ class BlackJAXUpdate:
             init_key, step_key = jax.random.split(key)
             end, info = algorithm.step(step_key, algorithm.init(start, init_key))
             acceptance = getattr(info, "acceptance_rate", jnp.nan)
-            # What did not move keeps its values to the last digit.
-            stays = jnp.all(
-                jnp.stack(jax.tree.leaves(jax.tree.map(_all_equal, start, end.position)))
-            )
+            if self.space == "tuned":  # paths that leave all numbers have no rate
+                acceptance = jnp.nan_to_num(acceptance)
             moved, _ = place(end.position)
+            # What did not move keeps its values to the last digit; and so does what has coordinates
+            # that are not finite, at the very edge of its support.
+            same = jax.tree.map(lambda a, b: jnp.all(a == b), start, end.position)
+            finite = jax.tree.map(lambda v: jnp.all(jnp.isfinite(v)), moved)
+            stays = jnp.all(jnp.stack(jax.tree.leaves(same)))
+            stays = stays | ~jnp.all(jnp.stack(jax.tree.leaves(finite)))
             return {n: jnp.where(stays, own[n], v) for n, v in moved.items()}, acceptance
 
         num_particles = state.position[variables[0]].shape[-1]
@@ -227,10 +231,6 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
     if space == "tuned":
         traced[LOG_SCALE] = 0.0
     return BlackJAXUpdate(factory, tuple(sorted(static.items())), space), traced
-
-
-def _all_equal(a: Array, b: Array) -> Array:
-    return jnp.all(a == b)
 
 
 def _as_array(value):
