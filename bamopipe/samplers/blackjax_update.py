@@ -39,23 +39,25 @@ class Tuning(NamedTuple):
         The mean that its step size is adapted to.
     step_size
         The first step size, and its power of the number of coordinates.
-    settings
-        Others that it cannot do without.
+    num_integration_steps
+        If its paths have a fixed number of steps.
+    longest_path
+        The length of the first paths, which is kept unless they have to be shorter. Longer ones
+        turn back: after half a period they end where they started but for the sign.
     """
 
     acceptance_rate: float
     step_size: tuple[float, float]
-    settings: tuple[tuple[str, int], ...] = ()
+    num_integration_steps: int | None = None
+    longest_path: float | None = None
 
 
 # Acceptance rates: Hoffman and Gelman (2014) for NUTS, Beskos et al. (2013) for Hamiltonian Monte
 # Carlo, Roberts and Rosenthal (1998) for MALA, Livingstone and Zanella (2022) for Barker's.
 TUNINGS: dict[Callable, Tuning] = {
     blackjax.nuts.differentiable: Tuning(0.8, (1.0, -1 / 4)),
-    blackjax.hmc.differentiable: Tuning(0.7, (1.0, -1 / 4), (("num_integration_steps", 8),)),
-    blackjax.multinomial_hmc.differentiable: Tuning(
-        0.8, (1.0, -1 / 4), (("num_integration_steps", 8),)
-    ),
+    blackjax.hmc.differentiable: Tuning(0.7, (1.0, 0.0), 4, longest_path=np.pi / 2),
+    blackjax.multinomial_hmc.differentiable: Tuning(0.8, (1.0, -1 / 4), 8),
     blackjax.dynamic_hmc.differentiable: Tuning(0.7, (1.0, -1 / 4)),
     blackjax.mala.differentiable: Tuning(0.574, (1.4, -1 / 3)),
     blackjax.barker.differentiable: Tuning(0.4, (1.5, -1 / 6)),
@@ -125,8 +127,11 @@ class BlackJAXUpdate:
         """Take longer steps if many were accepted, shorter ones if few."""
         if self.space != "tuned":
             return parameters
-        surplus = info.acceptance_rate - TUNINGS[self.factory].acceptance_rate
-        return {**parameters, LOG_SCALE: parameters[LOG_SCALE] + surplus}
+        tuning = TUNINGS[self.factory]
+        log_scale = parameters[LOG_SCALE] + info.acceptance_rate - tuning.acceptance_rate
+        if tuning.longest_path is not None:
+            log_scale = jnp.minimum(log_scale, 0.0)
+        return {**parameters, LOG_SCALE: log_scale}
 
     def __call__(
         self,
@@ -201,12 +206,17 @@ class BlackJAXUpdate:
         if self.space != "tuned":
             return {**parameters, **dict(self.static)}
         size = len(parameters["shape"]) if "shape" in parameters else 1
-        factor, power = TUNINGS[self.factory].step_size
-        given = {n: v for n, v in parameters.items() if n not in (LOG_SCALE, "shape")}
-        scales = {"step_size": factor * size**power * jnp.exp(parameters[LOG_SCALE])}
+        tuning, settings = TUNINGS[self.factory], dict(self.static)
+        factor, power = tuning.step_size
+        step_size = factor * size**power * jnp.exp(parameters[LOG_SCALE])
+        if tuning.num_integration_steps is not None:
+            settings.setdefault("num_integration_steps", tuning.num_integration_steps)
+        if tuning.longest_path is not None:
+            step_size = step_size * tuning.longest_path / settings["num_integration_steps"]
         if self.factory is not blackjax.mala.differentiable:
-            scales["inverse_mass_matrix"] = jnp.ones(size)
-        return {**dict(TUNINGS[self.factory].settings), **given, **dict(self.static), **scales}
+            settings["inverse_mass_matrix"] = jnp.ones(size)
+        given = {n: v for n, v in parameters.items() if n not in (LOG_SCALE, "shape")}
+        return {**given, **settings, "step_size": step_size}
 
 
 def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Parameters]:
