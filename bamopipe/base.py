@@ -256,6 +256,16 @@ class Model:
         )
 
     @property
+    def discrete(self) -> frozenset[str]:
+        """Names of the variables to infer that take whole numbers."""
+        nodes = [node for node in self.nodes.values() if node.is_latent or node.imputes]
+        return frozenset(
+            f"{node.name}_missing" if node.imputes else node.name
+            for node in nodes
+            if self.outlines[node.name].discrete
+        )
+
+    @property
     def observed(self) -> tuple[str, ...]:
         """Names of the observed variables, parents first."""
         return tuple(name for name in self.order() if self.nodes[name].is_observed)

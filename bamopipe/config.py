@@ -60,12 +60,22 @@ def _style(value: Any, key: str) -> Any:
 Count = Annotated[int, Range(1)]
 
 
+def _matrix(value: Any, key: str) -> Any:
+    """Check a mass matrix: one number for each coordinate, or a square matrix."""
+    if not isinstance(value, list):
+        raise UserError(f"{key} must be a list or a square matrix, got {value!r}")
+    return _scale(value, key)
+
+
+Positive = Annotated[float, Range(0, open=True)]
+
+
 @dataclass(frozen=True)
 class NormalRandomWalk:
     """A Gaussian random walk of one variable; `sigma` is the scale of its step."""
 
     kernel: Literal["normal_random_walk"]
-    sigma: Annotated[Any, _scale]
+    sigma: Annotated[Any, _scale] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,23 +83,89 @@ class NormalRandomWalkOfPosition:
     """A Gaussian random walk of all variables at once."""
 
     kernel: Literal["normal_random_walk"]
-    sigma: Annotated[Any, _scales]
+    sigma: Annotated[Any, _scales] | None = None
 
 
-# Name of a kernel -> its settings for one variable, and for the whole position.
-KERNELS: dict[str, type] = {"normal_random_walk": NormalRandomWalk}
-POSITION_KERNELS: dict[str, type] = {"normal_random_walk": NormalRandomWalkOfPosition}
+@dataclass(frozen=True)
+class NUTS:
+    """The no-U-turn sampler."""
+
+    kernel: Literal["nuts"]
+    max_num_doublings: Count | None = None
+    step_size: Positive | None = None
+    inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+
+
+@dataclass(frozen=True)
+class HMC:
+    """Hamiltonian Monte Carlo, and its variants with the same settings."""
+
+    kernel: Literal["hmc", "multinomial_hmc"]
+    num_integration_steps: Count | None = None
+    step_size: Positive | None = None
+    inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+
+
+@dataclass(frozen=True)
+class DynamicHMC:
+    """Hamiltonian Monte Carlo with paths of random length."""
+
+    kernel: Literal["dynamic_hmc"]
+    step_size: Positive | None = None
+    inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+
+
+@dataclass(frozen=True)
+class MALA:
+    """The Metropolis-adjusted Langevin algorithm."""
+
+    kernel: Literal["mala"]
+    step_size: Positive | None = None
+
+
+@dataclass(frozen=True)
+class Barker:
+    """Barker's proposal."""
+
+    kernel: Literal["barker"]
+    step_size: Positive | None = None
+    inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+
+
+# Name of a kernel -> its settings for one variable, and for the whole position. What is left out
+# tunes itself.
+KERNELS: dict[str, type] = {
+    "barker": Barker,
+    "dynamic_hmc": DynamicHMC,
+    "hmc": HMC,
+    "mala": MALA,
+    "multinomial_hmc": HMC,
+    "normal_random_walk": NormalRandomWalk,
+    "nuts": NUTS,
+}
+POSITION_KERNELS = KERNELS | {"normal_random_walk": NormalRandomWalkOfPosition}
 
 
 @dataclass(frozen=True)
 class Gibbs:
-    """One kernel for each latent variable, one variable after the other."""
+    """One kernel for each latent variable, one variable after the other.
+
+    A variable without a step has a random walk that tunes itself.
+    """
 
     name: Literal["gibbs"]
     steps: dict[str, Annotated[Any, lambda value, key: choice(KERNELS, "kernel", value, key)]]
 
 
 SAMPLERS: dict[str, type] = {"gibbs": Gibbs}
+
+
+def _count_or_auto(value: Any, key: str) -> Any:
+    if value == "auto":
+        return value
+    if isinstance(value, str):
+        raise UserError(f"{key} must be a whole number or 'auto', got {value!r}")
+    return read(Count, value, key)
 
 
 @dataclass(frozen=True)
@@ -99,8 +175,9 @@ class SMC:
     name: Literal["smc"]
     num_chains: Count = 4
     num_particles: Annotated[int, Range(2)] = 1000
-    num_mutations: Count = 100
+    num_mutations: Annotated[Any, _count_or_auto] = 100
     target_ess: Annotated[float, Range(0, 1, open=True)] = 0.5
+    max_mutations: Count = 200
     max_temperatures: Count = 200
 
 

@@ -45,7 +45,8 @@ def check(schema: Any, value: Any, key: str = "") -> dict[str, Any]:
     Returns
     -------
     dict
-        The same settings in normal form, in the order of the dataclass.
+        The same settings in normal form, in the order of the dataclass. A setting whose default is
+        None may be left out or be "auto", and then is not there.
 
     Raises
     ------
@@ -59,15 +60,29 @@ def check(schema: Any, value: Any, key: str = "") -> dict[str, Any]:
     for name in value:
         if name not in types:
             raise UserError(f"unknown setting {prefix}{name}{nearest(str(name), types)}")
+    optional = _optional(schema)
     for name, hint in types.items():
-        if name not in value or value[name] == "???":
+        if (name not in value and name not in optional) or value.get(name) == "???":
             raise UserError(f"{prefix}{name} is missing; expected {_describe(hint)}")
-    return {name: read(hint, value[name], f"{prefix}{name}") for name, hint in types.items()}
+    return {
+        name: read(hint, value[name], f"{prefix}{name}")
+        for name, hint in types.items()
+        if name in value and not (name in optional and value[name] == "auto")
+    }
+
+
+@functools.cache
+def _optional(schema: Any) -> frozenset[str]:
+    """Names of the settings that a config may leave out."""
+    return frozenset(f.name for f in dataclasses.fields(schema) if f.default is None)
 
 
 @functools.cache
 def _hints(schema: Any) -> dict[str, Any]:
-    return typing.get_type_hints(schema, include_extras=True)
+    """Return the types of settings, without the None of those that may be left out."""
+    hints = typing.get_type_hints(schema, include_extras=True)
+    optional = _optional(schema)
+    return {n: typing.get_args(h)[0] if n in optional else h for n, h in hints.items()}
 
 
 def choice(

@@ -172,15 +172,17 @@ def _check_variables(
     sampler: dict[str, Any], latent: frozenset[str], imputed: frozenset[str]
 ) -> None:
     """Hold the mappings of a sampler that are keyed by variables against the latent nodes."""
-    key = "sampler.steps" if sampler["name"] == "gibbs" else "sampler.sigma"
-    mapping = sampler["steps"] if sampler["name"] == "gibbs" else sampler["sigma"]
+    is_gibbs = sampler["name"] == "gibbs"
+    key = "sampler.steps" if is_gibbs else "sampler.sigma"
+    mapping = sampler["steps"] if is_gibbs else sampler.get("sigma")
     if not isinstance(mapping, dict):
         return
     for name in mapping:
         if name not in latent | imputed:
             raise UserError(f"{key}.{name} names no latent variable{nearest(name, latent)}")
-    for name in sorted(latent - set(mapping)):
-        raise UserError(f"{key}.{name} is missing; the model has the latent variable {name!r}")
+    if not is_gibbs:
+        for name in sorted(latent - set(mapping)):
+            raise UserError(f"{key}.{name} is missing; the model has the latent variable {name!r}")
 
 
 def _is_add_node(node: ast.AST) -> bool:

@@ -108,12 +108,9 @@ def nuts(name: str, key: int) -> dict:
 @cache
 def smc(name: str, key: int):
     """Run SMC with the settings of `conf/`, for the evidence or the many modes of a model."""
-    sampler = f"{name}/random_walk"
-    has_sampler = Path("conf/sampler", f"{sampler}.yaml").is_file()
     settings = config(
         name,
         f"inference.num_chains={NUM_CHAINS}",
-        *([f"sampler={sampler}"] if has_sampler else []),
         *OVERRIDES.get(name, ()),
     )
     if name not in KERNELS:

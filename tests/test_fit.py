@@ -35,6 +35,7 @@ CONFIG = {
         "num_particles": 120,
         "num_mutations": 5,
         "target_ess": 0.5,
+        "max_mutations": 100,
         "max_temperatures": 100,
     },
     "trusted": [],

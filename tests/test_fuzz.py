@@ -25,7 +25,11 @@ FILES = [
 # What is left valid. The experiment's file is a layer over the others, and an arm or a seed less,
 # or another name for an arm, is another experiment.
 EXPERIMENT = "experiment/eight_schools.yaml"
+GIBBS = "sampler/eight_schools/gibbs.yaml"
 DELETED = {
+    *((GIBBS, f"steps.{name}") for name in ("mu", "tau", "theta")),  # they tune themselves then
+    *((GIBBS, f"steps.{name}.sigma") for name in ("mu", "tau", "theta")),
+    ("sampler/eight_schools/random_walk.yaml", "sigma"),
     ("config.yaml", "seeds[0]"),
     ("config.yaml", "seeds[1]"),
     ("config.yaml", "trusted[0]"),
@@ -45,6 +49,7 @@ DELETED = {
 }
 MISSPELT = {(EXPERIMENT, "arms.gibbs"), (EXPERIMENT, "arms.random_walk")}
 RETYPED = {
+    ("inference/smc.yaml", "num_mutations", "3"),  # in place of "auto"
     ("config.yaml", "defaults[6].experiment", "[]"),
     ("config.yaml", "trusted", "[]"),
     (EXPERIMENT, "defaults", "[]"),

@@ -53,7 +53,7 @@ def test_every_model_has_a_config_data_and_a_reference(name):
 def test_no_config_or_reference_without_a_model():
     for folder in ("conf/model", "conf/data", "conf/sampler", "tests/references"):
         named = {p.stem for p in Path(folder).glob("*") if p.suffix in ("", ".yaml", ".json")}
-        assert named - {"random_walk", "__pycache__"} <= set(MODELS), folder
+        assert named - {"gibbs", "hmc", "nuts", "random_walk", "__pycache__"} <= set(MODELS), folder
 
 
 @models

@@ -26,6 +26,7 @@ CONFIG = {
         "num_particles": 50,
         "num_mutations": 2,
         "target_ess": 0.5,
+        "max_mutations": 100,
         "max_temperatures": 100,
     },
     "trusted": [],

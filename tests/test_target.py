@@ -12,7 +12,7 @@ from tensorflow_probability.substrates import jax as tfp
 import exact
 from bamopipe.base import Model
 from bamopipe.errors import UserError
-from bamopipe.samplers import mcmc_sampler
+from bamopipe.samplers import gibbs_sampler
 from bamopipe.target import compile_target, precision_context, tempered
 
 tfd = tfp.distributions
@@ -246,6 +246,6 @@ def test_dims_have_to_fit(coords, dims, message):
 def test_a_random_walk_refuses_whole_numbers():
     model = Model()
     model.add_node("k", distribution=tfd.Bernoulli(probs=0.3))
-    kernel = mcmc_sampler(model, blackjax.normal_random_walk, dict(sigma=1.0))
+    kernel = gibbs_sampler(model, dict(k=blackjax.normal_random_walk), dict(k=dict(sigma=1.0)))
     with pytest.raises(UserError, match="'k' takes whole numbers only"):
         kernel.check(compile_target(model))

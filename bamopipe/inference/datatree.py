@@ -106,14 +106,16 @@ def _stages(engine: SMCInference, result: Result) -> xr.Dataset:
     num_chains, longest = len(num_stages), max(1, *num_stages)
     rows = {
         name: np.full((num_chains, longest), np.nan)
-        for name in ("temperature", "ess", "log_evidence_increment")
+        for name in ("temperature", "ess", "log_evidence_increment", "num_mutations")
     }
     acceptance = np.full((num_chains, longest, len(updates)), np.nan)
+    scale = np.full_like(acceptance, np.nan)
     for chain, stages in enumerate(result.stages):
         for index, stage in enumerate(stages):
             for name, row in rows.items():
                 row[chain, index] = getattr(stage, name)
             acceptance[chain, index] = [stage.acceptance_rate[u] for u in updates]
+            scale[chain, index] = [stage.scale.get(u, np.nan) for u in updates]
     by_chain = {
         "log_evidence": result.log_evidence_chains,
         "num_stages": np.asarray(num_stages),
@@ -127,6 +129,7 @@ def _stages(engine: SMCInference, result: Result) -> xr.Dataset:
         {
             **{name: (("chain", "stage"), row) for name, row in rows.items()},
             "acceptance_rate": (("chain", "stage", "update"), acceptance),
+            "scale": (("chain", "stage", "update"), scale),
             **{name: ("chain", values) for name, values in by_chain.items()},
         },
         coords={"stage": np.arange(1, longest + 1), "update": updates},

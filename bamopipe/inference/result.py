@@ -43,14 +43,21 @@ class Stage(NamedTuple):
         Effective sample size of the weights that it gave the particles.
     log_evidence_increment
         Log of their mean.
+    num_mutations
+        Steps of the kernel, the mean of the blocks of particles.
     acceptance_rate
         Update -> mean acceptance of its moves.
+    scale
+        Update that tunes itself -> size of its steps in the end, relative to the first one that it
+        would take in a standard normal.
     """
 
     temperature: float
     ess: float
     log_evidence_increment: float
+    num_mutations: float
     acceptance_rate: dict[str, float]
+    scale: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from threadpoolctl import threadpool_limits
 from bamopipe.base import Model
 from bamopipe.errors import UserError
 from bamopipe.inference.devices import Dealer
+from bamopipe.inference.mutation import Mutation, mutate
 from bamopipe.inference.progress import ProgressReport
 from bamopipe.inference.result import OK, FinalState, Result, Stage
-from bamopipe.inference.tempering import reweigh_and_resample
-from bamopipe.samplers.base import Kernel, Parameters, State
+from bamopipe.inference.tempering import Reweighting, reweigh_and_resample
+from bamopipe.samplers.base import LOG_SCALE, Kernel, Parameters, State
 from bamopipe.target import Target, compile_target, precision_context
 
 PARTICLES_PER_BLOCK = 1000
@@ -28,6 +29,9 @@ PRIOR_DRAWS_KEPT = 1000
 # Under this fraction the particles say nothing about the posterior. Only the first temperature can
 # fall there, where the likelihood is zero at most draws from the prior.
 LEAST_ESS = 0.005
+# The particles of a block have forgotten where they started when none of their coordinates has a
+# higher correlation with its start: about 3 standard errors of that of a thousand particles.
+FORGOTTEN = 0.1
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,17 @@ class SMCInference:
     num_particles
         Particles a chain.
     num_mutations
-        Kernel steps of each particle at each temperature.
+        Kernel steps of each particle at each temperature. By default as many as it takes for the
+        particles to forget where they started: until the correlation with their start is at most
+        0.1 in every coordinate.
     num_chains
         Independent runs; two or more give a standard error.
     target_ess
         Fraction of the particles, 0 to 1: nearer 1 means more temperatures.
     resampling_fn
         One of `blackjax.smc.resampling`.
+    max_mutations
+        The most kernel steps at each temperature where their number is not given.
     max_temperatures
         A chain that needs more stops with a status that says so.
     precision
@@ -97,16 +105,20 @@ class SMCInference:
     model: Model
     mcmc_kernel: Kernel
     num_particles: int
-    num_mutations: int
+    num_mutations: int | None = None
     num_chains: int = 1
     target_ess: float = 0.5
     resampling_fn: Callable = resampling.systematic
+    max_mutations: int = 200
     max_temperatures: int = 200
     precision: str = "float64"
 
     def __post_init__(self):
-        for name in ("num_particles", "num_mutations", "num_chains", "max_temperatures"):
+        counts = ("num_particles", "num_mutations", "num_chains", "max_mutations")
+        for name in (*counts, "max_temperatures"):
             value = getattr(self, name)
+            if name == "num_mutations" and value is None:
+                continue
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
                 raise UserError(f"{name} is {value!r}; expected a whole number, at least 1")
         if not 0 < self.target_ess < 1:
@@ -150,9 +162,18 @@ class _Run:
         self.num_blocks = math.ceil(engine.num_particles / PARTICLES_PER_BLOCK)
         self.block_size = math.ceil(engine.num_particles / self.num_blocks)
         parameters = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf, self.dtype), engine.mcmc_kernel.parameters
+            lambda leaf: np.asarray(leaf, self.dtype), engine.mcmc_kernel.parameters
         )
-        self.dealer = Dealer((engine.target, parameters), engine.precision)
+        self.parameters = [parameters] * engine.num_chains
+        self.dealer = Dealer((engine.target,), engine.precision)
+        # A correlation of few particles is not known better.
+        forgotten = max(FORGOTTEN, 3 / self.block_size**0.5)
+        if engine.num_mutations is not None:
+            forgotten = -np.inf
+        self.until = (
+            np.int64(engine.num_mutations or engine.max_mutations),
+            self.dtype.type(forgotten),
+        )
         self.chain_keys = [
             jax.random.fold_in(jax.random.fold_in(key, _purpose("smc")), chain)
             for chain in range(engine.num_chains)
@@ -184,8 +205,10 @@ class _Run:
         """Compile every program before the clock of sampling starts."""
         key, nothing, half = self.chain_keys[0], np.int64(0), self.dtype.type(0.5)
         state = jax.device_get(self._draw(key, 0))
-        self.dealer.warm(self.move, (key, nothing, nothing, half, nothing, state))
-        jax.block_until_ready(self._reweigh(key, 0, _stack([state] * self.num_blocks), half))
+        stacked = _stack([state] * self.num_blocks)
+        _, tuned, _ = jax.device_get(self._reweigh(0, 0, stacked, half))
+        until = nothing, self.until[1]
+        self.dealer.warm(self.move, (key, nothing, nothing, half, until, tuned, state))
 
     def _start(self) -> None:
         """Draw all particles from the prior."""
@@ -208,14 +231,16 @@ class _Run:
         engine = self.engine
         return _draw(engine.mcmc_kernel, self.block_size, engine.target, chain_key, np.int64(block))
 
-    def _reweigh(self, chain_key, stage: int, state: State, temperature):
+    def _reweigh(self, chain: int, stage: int, state: State, temperature):
         return _reweigh(
+            self.engine.mcmc_kernel,
             self.engine.resampling_fn,
             self.engine.num_particles,
             self.engine.target,
-            chain_key,
+            self.chain_keys[chain],
             np.int64(stage),
             state,
+            self.parameters[chain],
             temperature,
             self.dtype.type(self.engine.target_ess),
         )
@@ -226,10 +251,8 @@ class _Run:
         moving, items, found = [], [], {}
         for chain in self._running:
             stage = len(self.stages[chain])
-            state, reweighting = jax.device_get(
-                self._reweigh(
-                    self.chain_keys[chain], stage, self.chains[chain], self.temperatures[chain]
-                )
+            state, tuned, reweighting = jax.device_get(
+                self._reweigh(chain, stage, self.chains[chain], self.temperatures[chain])
             )
             if not reweighting.temperature > self.temperatures[chain]:
                 self.status[chain] = (
@@ -247,7 +270,8 @@ class _Run:
                     np.int64(stage),
                     np.int64(block),
                     self.temperatures[chain],
-                    np.int64(engine.num_mutations),
+                    self.until,
+                    tuned,
                     jax.tree.map(lambda leaf, b=block: leaf[b], state),
                 )
                 for block in range(self.num_blocks)
@@ -255,23 +279,32 @@ class _Run:
         moved = self.dealer.map(self.move, items)
         for place, chain in enumerate(moving):
             part = moved[place * self.num_blocks : (place + 1) * self.num_blocks]
-            self.chains[chain] = _stack([state for state, _, _ in part])
-            self._record(chain, found[chain], [rest for _, *rest in part])
+            self.chains[chain] = _stack([state for state, _ in part])
+            self._record(chain, found[chain], [mutation for _, mutation in part])
 
-    def _record(self, chain: int, reweighting, reports: Sequence) -> None:
-        acceptance = [rates for rates, _ in reports]
+    def _record(self, chain: int, reweighting: Reweighting, mutations: list[Mutation]) -> None:
+        def means(values: list[dict[str, Array]]) -> dict[str, float]:
+            return {name: float(np.mean([float(v[name]) for v in values])) for name in values[0]}
+
+        # The next temperature starts with steps of the size that these ended with.
+        log_scale = means([m.log_scale for m in mutations])
+        self.parameters[chain] = {
+            name: {**parameters, LOG_SCALE: self.dtype.type(log_scale[name])}
+            if name in log_scale
+            else parameters
+            for name, parameters in self.parameters[chain].items()
+        }
         self.stages[chain].append(
             Stage(
                 temperature=float(reweighting.temperature),
                 ess=float(reweighting.ess),
                 log_evidence_increment=float(reweighting.log_evidence_increment),
-                acceptance_rate={
-                    name: float(np.mean([rates[name] for rates in acceptance]))
-                    for name in acceptance[0]
-                },
+                num_mutations=float(np.mean([m.num_mutations for m in mutations])),
+                acceptance_rate=means([m.acceptance_rate for m in mutations]),
+                scale={name: math.exp(value) for name, value in log_scale.items()},
             )
         )
-        broken = sorted({name for _, is_nan in reports for name, flag in is_nan.items() if flag})
+        broken = sorted({name for m in mutations for name, flag in m.is_nan.items() if flag})
         temperature = f"temperature {self.temperatures[chain]:.3g}"
         if broken:
             self.status[chain] = _nan_sentence(broken, f"at {temperature}")
@@ -366,55 +399,47 @@ def _draw(
     return kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _reweigh(
+    kernel: Kernel,
     resampling_fn: Callable,
     num_particles: int,
     target: Target,
     chain_key: Array,
     stage: Array,
     state: State,
+    parameters: dict[str, Parameters],
     temperature: Array,
     target_ess: Array,
-):
+) -> tuple[State, dict[str, Parameters], Reweighting]:
+    """Raise the temperature of a chain, resample, and tune the kernel to how the particles lie."""
     key = jax.random.fold_in(jax.random.fold_in(chain_key, _purpose("resample")), stage)
-    return reweigh_and_resample(
+    state, found = reweigh_and_resample(
         target, resampling_fn, num_particles, key, state, temperature, target_ess
     )
+    particles_last = {
+        name: jnp.moveaxis(leaf, 0, -2).reshape(*leaf.shape[1:-1], -1)
+        for name, leaf in state.position.items()
+    }
+    return state, kernel.tune(parameters, particles_last, target), found
 
 
 @partial(jax.jit, static_argnums=0)
 def _move(
     kernel: Kernel,
     target: Target,
-    parameters: dict[str, Parameters],
     chain_key: Array,
     stage: Array,
     block: Array,
     temperature: Array,
-    num_mutations: Array,
+    until: tuple[Array, Array],
+    parameters: dict[str, Parameters],
     state: State,
-) -> tuple[State, dict[str, Array], dict[str, Array]]:
-    """Move a block of particles at one temperature; also acceptance rates and NaN flags."""
+) -> tuple[State, Mutation]:
+    """Move a block of particles at one temperature, with a key of its own."""
     key = jax.random.fold_in(jax.random.fold_in(chain_key, _purpose("move")), stage)
     key = jax.random.fold_in(key, block)
-
-    def mutate(index, carry):
-        state, accepted, is_nan = carry
-        state, infos = kernel.step(
-            jax.random.fold_in(key, index), state, temperature, parameters, target
-        )
-        accepted = {name: accepted[name] + info.acceptance_rate for name, info in infos.items()}
-        for info in infos.values():
-            is_nan = {
-                n: flag | info.is_nan[n] if n in info.is_nan else flag for n, flag in is_nan.items()
-            }
-        return state, accepted, is_nan
-
-    accepted = {block.name: jnp.zeros_like(temperature) for block in kernel.blocks}
-    is_nan = {name: jnp.array(False) for name in state.log_factors}
-    state, accepted, is_nan = jax.lax.fori_loop(0, num_mutations, mutate, (state, accepted, is_nan))
-    return state, {name: total / num_mutations for name, total in accepted.items()}, is_nan
+    return mutate(kernel, target, key, temperature, *until, parameters, state)
 
 
 def _check_possible(target: Target, chains: list[State]) -> None:

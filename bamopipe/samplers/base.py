@@ -18,6 +18,9 @@ from bamopipe.target import Position, Target
 
 Parameters = dict[str, Any]
 
+LOG_SCALE = "log_scale"
+"""The one parameter that `Update.adapt` changes; updates with settings of their own lack it."""
+
 
 class State(NamedTuple):
     """What a kernel needs next.
@@ -53,7 +56,10 @@ class Info(NamedTuple):
 
 
 class Update(Protocol):
-    """One MCMC move of some variables given all others; frozen and hashable."""
+    """One MCMC move of some variables given all others; frozen and hashable.
+
+    Parameters that its person left out are for the engine to tune, through `tune` and `adapt`.
+    """
 
     def check(self, block: "Block", target: Target, parameters: Parameters) -> None:
         """Raise UserError if the parameters or variables do not fit this update."""
@@ -69,6 +75,16 @@ class Update(Protocol):
         variables: tuple[str, ...],
     ) -> tuple[State, Info]:
         """Move the variables of all particles once, leaving the tempered target invariant."""
+        ...
+
+    def tune(
+        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
+    ) -> Parameters:
+        """Return all parameters: those that follow from how the particles lie are added."""
+        ...
+
+    def adapt(self, parameters: Parameters, info: Info) -> Parameters:
+        """Return the parameters for the next step, given how this one went."""
         ...
 
 
@@ -142,6 +158,24 @@ class Kernel:
             )
         return state, infos
 
+    def tune(
+        self, parameters: dict[str, Parameters], position: Position, target: Target
+    ) -> dict[str, Parameters]:
+        """Complete the parameters from how all particles (last axis) of a chain lie."""
+        return {
+            block.name: block.update.tune(parameters[block.name], position, target, block.variables)
+            for block in self.blocks
+        }
+
+    def adapt(
+        self, parameters: dict[str, Parameters], infos: Mapping[str, Info]
+    ) -> dict[str, Parameters]:
+        """Adapt the sizes of steps to how the last ones went."""
+        return {
+            block.name: block.update.adapt(parameters[block.name], infos[block.name])
+            for block in self.blocks
+        }
+
     def check(self, target: Target) -> None:
         """Raise UserError unless the blocks move every latent variable with fitting parameters."""
         moved = {variable for block in self.blocks for variable in block.variables}
@@ -153,22 +187,32 @@ class Kernel:
                 "make the kernel from the same model"
             )
         for block in self.blocks:
-            for name in block.variables:
-                _check_has_room(target, block, name)
             block.update.check(block, target, self.parameters[block.name])
 
 
-def _check_has_room(target: Target, block: Block, name: str) -> None:
+def check_has_room(target: Target, block: Block) -> None:
     """Refuse variables on a surface, which no step in their own space stays on."""
-    shape, free_shape = target.program.shapes[name], target.program.free_shapes[name]
-    if free_shape is not None and free_shape != shape:
-        raise UserError(
-            f"kernel of {block.name!r}: the values of variable {name!r}, of shape {shape}, lie on "
-            f"a surface (a simplex, say, or symmetric matrices) with {int(np.prod(free_shape))} "
-            "free numbers, which a step in their own space always leaves; make those the "
-            f"variable, with bijector=tfb.Invert(...), and {name!r} a deterministic node, as "
-            "docs/modelling.md shows"
-        )
+    for name in block.variables:
+        shape, free_shape = target.program.shapes[name], target.program.free_shapes[name]
+        if free_shape is not None and free_shape != shape:
+            raise UserError(
+                f"kernel of {block.name!r}: the values of variable {name!r}, of shape {shape}, lie "
+                "on a surface (a simplex, say, or symmetric matrices) with "
+                f"{int(np.prod(free_shape))} free numbers, which a step in their own space always "
+                "leaves; leave out the settings, and the kernel moves in free numbers and tunes "
+                "itself"
+            )
+
+
+def check_is_continuous(target: Target, block: Block) -> None:
+    """Refuse variables that take whole numbers only."""
+    for name in block.variables:
+        if name in target.program.discrete:
+            raise UserError(
+                f"kernel of {block.name!r}: variable {name!r} takes whole numbers only, which its "
+                "steps never meet; leave its kernel out, which gives it one for whole numbers, or "
+                "marginalise it"
+            )
 
 
 def log_factors(target: Target, position: Position, names: tuple[str, ...] | None = None) -> dict:

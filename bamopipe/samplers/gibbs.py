@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
+import blackjax
+
 from bamopipe.base import Model
-from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Kernel, check_names
+from bamopipe.samplers.base import Block, Kernel, Parameters, Update, check_names
 from bamopipe.samplers.blackjax_update import make_update
+from bamopipe.samplers.integer_walk import IntegerWalk
 
 
 def gibbs_sampler(
     model: Model,
-    step_fns: Mapping[str, Callable],
+    step_fns: Mapping[str, Callable] | None = None,
     step_fn_params: Mapping[str, Mapping] | None = None,
 ) -> Kernel:
     """Make a kernel that moves one variable at a time, each with its own BlackJAX algorithm.
@@ -24,14 +26,16 @@ def gibbs_sampler(
     model
         The graph.
     step_fns
-        Latent variable -> BlackJAX algorithm, such as `blackjax.normal_random_walk`.
+        Latent variable -> BlackJAX algorithm, such as `blackjax.nuts`. By default a Gaussian random
+        walk, or, for a variable that takes whole numbers, steps of one up or down.
     step_fn_params
-        Latent variable -> settings of its algorithm.
+        Latent variable -> settings of its algorithm. Without scales (a step size, a mass matrix,
+        `sigma`) the algorithm works in unconstrained space and tunes itself.
 
     Raises
     ------
     UserError
-        A latent variable has no step function, or a name is not that of a latent variable.
+        A name is not that of a latent variable.
 
     References
     ----------
@@ -52,17 +56,21 @@ def gibbs_sampler(
     ... )
     >>> [block.name for block in kernel.blocks]
     ['mu']
+
+    Kernels that tune themselves:
+
+    >>> kernel = gibbs_sampler(model)
     """
-    step_fn_params = step_fn_params or {}
+    step_fns, step_fn_params = step_fns or {}, step_fn_params or {}
     check_names("gibbs_sampler: step function for variable", step_fns, model.latent)
     check_names("gibbs_sampler: settings for variable", step_fn_params, model.latent)
-    blocks, parameters = [], {}
+    blocks: list[Block] = []
+    parameters: dict[str, Parameters] = {}
     for name in model.latent:
-        if name not in step_fns:
-            raise UserError(
-                f"gibbs_sampler: variable {name!r} has no step function; give one for each of "
-                f"{', '.join(model.latent)}"
-            )
-        update, parameters[name] = make_update(step_fns[name], step_fn_params.get(name))
+        update: Update = IntegerWalk()
+        parameters[name] = {}
+        if name in step_fns or name not in model.discrete:
+            factory = step_fns.get(name, blackjax.normal_random_walk)
+            update, parameters[name] = make_update(factory, step_fn_params.get(name))
         blocks.append(Block(name, (name,), update))
     return Kernel(tuple(blocks), parameters)

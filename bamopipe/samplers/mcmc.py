@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 
 from bamopipe.base import Model
 from bamopipe.samplers.base import Block, Kernel
-from bamopipe.samplers.blackjax_update import make_update
+from bamopipe.samplers.blackjax_update import BlackJAXUpdate, make_update
+from bamopipe.samplers.integer_walk import IntegerWalk
 
 
 def mcmc_sampler(
@@ -12,18 +13,21 @@ def mcmc_sampler(
 ) -> Kernel:
     """Make a kernel that moves all latent variables together with one BlackJAX algorithm.
 
-    Use it for small models, or with gradient-based algorithms. Matrices and vectors among the
-    settings follow the alphabetical order of the variables (`jax.flatten_util.ravel_pytree`).
+    Use it for small models, or with gradient-based algorithms. Variables that take whole numbers
+    move by themselves, one up or down, unless the algorithm has proposals of one's own.
 
     Parameters
     ----------
     model
         The graph.
     mcmc_kernel
-        A BlackJAX algorithm, such as `blackjax.normal_random_walk` or `blackjax.nuts`. It works in
-        the variables' constrained space: proposals outside the support are rejected.
+        A BlackJAX algorithm, such as `blackjax.nuts`.
     mcmc_parameters
-        Its settings.
+        Its settings. Without scales (a step size, a mass matrix, `sigma`) the algorithm works in
+        unconstrained space and tunes itself. With scales, `blackjax.normal_random_walk`, and
+        algorithms with proposals of one's own, work in the variables' own space; all others in
+        unconstrained space. Matrices and vectors follow the alphabetical order of the variables
+        (`jax.flatten_util.ravel_pytree`).
 
     Examples
     --------
@@ -38,4 +42,10 @@ def mcmc_sampler(
     ('mu',)
     """
     update, parameters = make_update(mcmc_kernel, mcmc_parameters)
-    return Kernel((Block("position", model.latent, update),), {"position": parameters})
+    takes_all = isinstance(update, BlackJAXUpdate) and update.space == "own"
+    alone = () if takes_all else tuple(name for name in model.latent if name in model.discrete)
+    together = tuple(name for name in model.latent if name not in alone)
+    blocks = [Block(name, (name,), IntegerWalk()) for name in alone]
+    if together:
+        blocks.insert(0, Block("position", together, update))
+    return Kernel(tuple(blocks), {**{name: {} for name in alone}, "position": parameters})

@@ -14,11 +14,12 @@ from bamopipe.samplers.base import (
     Info,
     Parameters,
     State,
-    any_nan,
+    check_has_room,
+    check_is_continuous,
     check_names,
-    log_factors,
 )
-from bamopipe.target import Position, Target, tempered
+from bamopipe.samplers.metropolis import accept_or_reject
+from bamopipe.target import Position, Target
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,8 @@ class RandomWalk:
         """Raise UserError unless there is one fitting `sigma`."""
         where = f"random walk of {block.name!r}:"
         check_names(f"{where} parameter", parameters, ("sigma",))
-        if "sigma" not in parameters:
-            raise UserError(f"{where} parameter 'sigma' is missing; give the scale of its step")
-        for name in block.variables:
-            if name in target.program.discrete:
-                raise UserError(
-                    f"{where} variable {name!r} takes whole numbers only, which a Gaussian step "
-                    "never proposes; marginalise it, or give it a kernel for discrete variables"
-                )
+        check_is_continuous(target, block)
+        check_has_room(target, block)
         shapes = {name: target.program.shapes[name] for name in block.variables}
         sigma = parameters["sigma"]
         if isinstance(sigma, Mapping):
@@ -68,6 +63,16 @@ class RandomWalk:
         if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(sigma)):
             raise UserError(f"{where} 'sigma' has entries that are not finite")
 
+    def tune(
+        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
+    ) -> Parameters:
+        """Return the parameters, which were given."""
+        return parameters
+
+    def adapt(self, parameters: Parameters, info: Info) -> Parameters:
+        """Return the parameters, which were given."""
+        return parameters
+
     def __call__(
         self,
         key: Array,
@@ -79,24 +84,9 @@ class RandomWalk:
     ) -> tuple[State, Info]:
         """Propose and accept or reject, each particle by itself."""
         noise_key, accept_key = jax.random.split(key)
-        names = target.touching(variables)
-        known = {name: state.log_factors[name] for name in names}
         old = {name: state.position[name] for name in variables}
         proposal = _step(noise_key, old, parameters["sigma"])
-        fresh = log_factors(target, {**state.position, **proposal}, names)
-        log_ratio = tempered(target, fresh, temperature) - tempered(target, known, temperature)
-        # In single precision `uniform` is sometimes exactly 0, whose logarithm accepts anything.
-        threshold = jnp.log1p(-jax.random.uniform(accept_key, log_ratio.shape, log_ratio.dtype))
-        accept = threshold < log_ratio
-
-        def select(new, old):
-            return jnp.where(accept, new, old)
-
-        moved = State(
-            {**state.position, **jax.tree.map(select, proposal, old)},
-            {**state.log_factors, **jax.tree.map(select, fresh, known)},
-        )
-        return moved, Info(jnp.mean(accept, dtype=log_ratio.dtype), any_nan(fresh))
+        return accept_or_reject(accept_key, state, proposal, 0.0, temperature, target)
 
 
 def _step(key: Array, position: Position, sigma) -> Position:

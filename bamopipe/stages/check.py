@@ -127,15 +127,19 @@ def _quick(engine) -> Any:
         num_mutations=1,
     )
     seconds = quick.run(jax.random.key(0)).timings["sample"]
-    moves = max(1, min(engine.num_mutations, int(SECONDS / max(seconds, 1e-3))))
-    return dataclasses.replace(quick, num_mutations=moves)
+    affordable = max(1, int(SECONDS / max(seconds, 1e-3)))
+    if engine.num_mutations is not None:
+        return dataclasses.replace(quick, num_mutations=min(engine.num_mutations, affordable))
+    most = min(engine.max_mutations, affordable)
+    return dataclasses.replace(quick, num_mutations=None, max_mutations=most)
 
 
 def _look_at_fit(engine, result, tree: xr.DataTree) -> Iterator[str]:
     """Say what a short fit already shows."""
     compiling, sampling = result.timings["compile"], result.timings["sample"]
+    moves = engine.num_mutations or f"up to {engine.max_mutations}"
     print(
-        f"a fit of {engine.num_chains} x {engine.num_particles} particles, {engine.num_mutations} "
+        f"a fit of {engine.num_chains} x {engine.num_particles} particles, {moves} "
         f"moves each: {sampling:.1f} s, and {compiling:.1f} s to compile; log evidence "
         f"{result.log_evidence:.2f} ± {result.log_evidence_se:.2f}"
     )

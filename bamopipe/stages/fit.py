@@ -98,6 +98,8 @@ def build_engine(frozen: Mapping[str, Any]):
     else:
         kernel = mcmc_sampler(model, getattr(blackjax, sampler.pop("kernel")), sampler)
     settings = {name: value for name, value in frozen["inference"].items() if name != "name"}
+    if settings["num_mutations"] == "auto":
+        settings["num_mutations"] = None
     return SMCInference(model, kernel, precision=frozen["precision"], **settings)
 
 

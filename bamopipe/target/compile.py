@@ -104,7 +104,7 @@ class _Compiler:
                 },
                 free_shapes=self.free_shapes,
                 dtypes={n: self._dtype(model.outlines[node_of[n]]) for n in latent},
-                discrete=frozenset(n for n in latent if model.outlines[node_of[n]].discrete),
+                discrete=model.discrete,
                 upstream=_upstream(model, order),
                 node_of=node_of,
                 functions=self.functions,

@@ -252,30 +252,40 @@ class Target:
         values = self._simulate(key, names, dict(self.data))
         return {name: values[name] for name in self.program.order}
 
-    def constrain(self, unconstrained: Position) -> tuple[Position, Array]:
-        """Map real vectors to a position.
+    def constrain(
+        self, unconstrained: Position, given: Position | None = None
+    ) -> tuple[Position, Array]:
+        """Map real vectors to a position, or to some variables of a position.
 
         Parameters
         ----------
         unconstrained
             Latent variable -> array of any real numbers, of the shape that `unconstrain` returns.
+        given
+            Values of the other latent variables, if only some are to be mapped.
 
         Returns
         -------
         tuple of dict and Array
-            The position, and the log determinant of the Jacobian: what to add to a log density of
-            positions to have the log density of `unconstrained`.
+            The values of these variables, and the log determinant of the Jacobian: what to add to a
+            log density of positions to have the log density of `unconstrained`.
 
         Raises
         ------
         UserError
             A variable is discrete, or its support is not known.
         """
-        return self._transform("constrain", unconstrained)
+        return self._transform("constrain", unconstrained, given)
 
-    def unconstrain(self, position: Position) -> Position:
+    def unconstrain(self, position: Position, given: Position | None = None) -> Position:
         """Map a position inside the support to real vectors, the inverse of `constrain`."""
-        return self._transform("unconstrain", position)[0]
+        return self._transform("unconstrain", position, given)[0]
+
+    def check_constrains(self, name: str) -> None:
+        """Raise UserError unless a latent variable has an unconstrained space."""
+        function = self.program.functions["constrain", name]
+        if isinstance(function, UserError):
+            raise function
 
     def explain(self, position: Position) -> Explanation:
         """Tell each factor's value and support at a point, to find what is wrong there.
@@ -375,13 +385,15 @@ class Target:
             self._complete(name, values)
         return values
 
-    def _transform(self, kind: str, inputs: Position) -> tuple[Position, Array]:
-        """Constrain or unconstrain all variables, parents first."""
-        if set(inputs) != set(self.latent):
-            raise UserError(
-                f"expected values of {', '.join(self.latent)}; got {', '.join(inputs) or 'none'}"
-            )
-        values: dict[str, Array] = dict(self.data)
+    def _transform(
+        self, kind: str, inputs: Position, given: Position | None
+    ) -> tuple[Position, Array]:
+        """Constrain or unconstrain variables, parents first."""
+        given = given or {}
+        if sorted([*inputs, *given]) != sorted(self.latent):
+            got = ", ".join([*inputs, *given]) or "none"
+            raise UserError(f"expected values of {', '.join(self.latent)}; got {got}")
+        values: dict[str, Array] = {**self.data, **given}
         outputs: Position = {}
         total = jnp.zeros(())
         shapes = self.program.free_shapes if kind == "constrain" else self.program.shapes

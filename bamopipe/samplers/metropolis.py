@@ -1,0 +1,53 @@
+"""The acceptance of a proposal for a whole block of particles."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bamopipe.samplers.base import Info, State, any_nan, log_factors
+from bamopipe.target import Position, Target, tempered
+
+
+def accept_or_reject(
+    key: Array,
+    state: State,
+    proposal: Position,
+    log_correction: Array | float,
+    temperature: Array,
+    target: Target,
+) -> tuple[State, Info]:
+    """Accept a proposal or stay, each particle by itself (Metropolis et al. 1953).
+
+    Parameters
+    ----------
+    key
+        For the decisions.
+    state
+        Particles last.
+    proposal
+        New values of some variables. Only factors that these touch are evaluated.
+    log_correction
+        Log ratio of the densities of proposing the way back and the way here, shape (particle,).
+    temperature
+        Exponent of the likelihood.
+    target
+        The compiled model.
+    """
+    names = target.touching(proposal)
+    known = {name: state.log_factors[name] for name in names}
+    fresh = log_factors(target, {**state.position, **proposal}, names)
+    log_ratio = tempered(target, fresh, temperature) - tempered(target, known, temperature)
+    log_ratio = log_ratio + log_correction
+    # In single precision `uniform` is sometimes exactly 0, whose logarithm accepts anything.
+    threshold = jnp.log1p(-jax.random.uniform(key, log_ratio.shape, log_ratio.dtype))
+    accept = threshold < log_ratio
+
+    def select(new, old):
+        return jnp.where(accept, new, old)
+
+    old = {name: state.position[name] for name in proposal}
+    moved = State(
+        {**state.position, **jax.tree.map(select, proposal, old)},
+        {**state.log_factors, **jax.tree.map(select, fresh, known)},
+    )
+    return moved, Info(jnp.mean(accept, dtype=log_ratio.dtype), any_nan(fresh))
