@@ -14,7 +14,7 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from bamopipe.distributions import text
 from bamopipe.errors import UserError, nearest
@@ -132,9 +132,28 @@ class Barker:
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
 
 
+@dataclass(frozen=True)
+class NoSettings:
+    """Algorithms that always tune themselves here; in Python they take settings."""
+
+    kernel: Literal[
+        "adjusted_mclmc",
+        "adjusted_mclmc_dynamic",
+        "coordinate_slice",
+        "dmhmc",
+        "ghmc",
+        "gist_step_size",
+        "gist_trajectory_length",
+        "irmh",
+        "rmhmc",
+        "slice_sampling",
+    ]
+
+
 # Name of a kernel -> its settings for one variable, and for the whole position. What is left out
 # tunes itself.
 KERNELS: dict[str, type] = {
+    **dict.fromkeys(get_args(NoSettings.__annotations__["kernel"]), NoSettings),
     "barker": Barker,
     "dynamic_hmc": DynamicHMC,
     "hmc": HMC,
@@ -150,7 +169,8 @@ POSITION_KERNELS = KERNELS | {"normal_random_walk": NormalRandomWalkOfPosition}
 class Gibbs:
     """One kernel for each latent variable, one variable after the other.
 
-    A variable without a step has a random walk that tunes itself.
+    A variable without a step has a random walk that tunes itself, or, if it takes whole numbers,
+    moves by one.
     """
 
     name: Literal["gibbs"]

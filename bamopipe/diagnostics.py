@@ -178,6 +178,7 @@ def checks(tree: xr.DataTree) -> list[Check]:
         _ess(table, chains),
         _evidence(tree.attrs["log_evidence_se"], chains),
         _chains(chains),
+        *_mutations(smc),
         *_acceptance(smc),
     ]
 
@@ -308,21 +309,47 @@ def _chains(chains: int) -> Check:
     return Check("num_chains", chains, CHAINS_AT_LEAST, ok, False, message)
 
 
+def _mutations(smc: xr.Dataset) -> list[Check]:
+    """Ask whether moves until the particles have forgotten their start ended before that."""
+    most = smc["max_mutations"].dropna("chain")
+    if not most.size:
+        return []
+    last = _last(smc["num_mutations"], smc).max().item()
+    limit = most.max().item()
+    ok = not last >= limit
+    message = f"The particles forgot where they started in at most {last:.0f} mutations."
+    if not ok:
+        message = (
+            f"At the last temperature the particles still knew where they started after {limit:.0f} "
+            "mutations; raise inference.max_mutations, or take another kernel."
+        )
+    return [Check("num_mutations", last, limit, ok, False, message)]
+
+
 def _acceptance(smc: xr.Dataset) -> list[Check]:
     low, high = ACCEPTANCE_WITHIN
-    # The last move of each chain is the one at its final temperature. A chain that failed before
-    # its first move accepted nothing.
-    last = smc["acceptance_rate"].isel(stage=smc["num_stages"].astype(int) - 1).fillna(0)
+    # A chain that failed before its first move accepted nothing.
+    last = _last(smc["acceptance_rate"], smc).fillna(0)
     found = []
     for rate in last.mean("chain"):
         value, update = rate.item(), rate["update"].item()
         ok = low <= value <= high
-        advice = "" if ok else f"; take {'shorter' if value < low else 'longer'} steps"
+        advice = ""
+        if rate["steps"].item() != "given":
+            ok = value >= low
+            advice = "" if ok else "; another kernel may fit this posterior better"
+        elif not ok:
+            advice = f"; take {'shorter' if value < low else 'longer'} steps"
         message = f"{value:.1%} of the last proposals for {update} were accepted{advice}."
         # What hardly ever moves has not been sampled, whatever the chains agree on.
         stuck = value < STUCK_BELOW
         found.append(Check(f"acceptance_{update}", value, ACCEPTANCE_WITHIN, ok, stuck, message))
     return found
+
+
+def _last(statistic: xr.DataArray, smc: xr.Dataset) -> xr.DataArray:
+    """Select what is said of each chain's last stage."""
+    return statistic.isel(stage=smc["num_stages"].astype(int) - 1)
 
 
 def _matrix(draws: xr.DataArray) -> np.ndarray:

@@ -180,9 +180,6 @@ def _check_variables(
     for name in mapping:
         if name not in latent | imputed:
             raise UserError(f"{key}.{name} names no latent variable{nearest(name, latent)}")
-    if not is_gibbs:
-        for name in sorted(latent - set(mapping)):
-            raise UserError(f"{key}.{name} is missing; the model has the latent variable {name!r}")
 
 
 def _is_add_node(node: ast.AST) -> bool:

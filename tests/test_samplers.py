@@ -18,7 +18,8 @@ from bamopipe.base import Model
 from bamopipe.errors import UserError
 from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 from bamopipe.samplers.base import log_factors
-from bamopipe.samplers.blackjax_update import TUNINGS, BlackJAXUpdate
+from bamopipe.samplers.blackjax_tunings import TUNINGS
+from bamopipe.samplers.blackjax_update import BlackJAXUpdate
 from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.target import compile_target, precision_context
 

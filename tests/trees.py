@@ -53,14 +53,22 @@ def tree(draws, *, dims=None, coords=None, seeds=(0, 0, 1, 1), stages=6, **optio
             "temperature": (("chain", "stage"), temperature),
             "ess": (("chain", "stage"), ess),
             "log_evidence_increment": (("chain", "stage"), increments),
+            "num_mutations": (("chain", "stage"), np.full((chains, stages), 12.0)),
             "acceptance_rate": (("chain", "stage", "update"), rates),
+            "scale": (("chain", "stage", "update"), np.full(rates.shape, np.nan)),
             "log_evidence": ("chain", per_chain),
             "num_stages": ("chain", np.full(chains, stages)),
+            "max_mutations": ("chain", np.full(chains, 200.0)),
             "compile_seconds": ("chain", np.full(chains, 2.5)),
             "sample_seconds": ("chain", np.full(chains, 10.0)),
             "status": ("chain", np.full(chains, "ok", dtype=object)),
         },
-        coords={**chain, "stage": np.arange(stages), "update": updates},
+        coords={
+            **chain,
+            "stage": np.arange(stages),
+            "update": updates,
+            "steps": ("update", ["given"] * len(updates)),
+        },
     )
     weights = np.exp(per_chain - per_chain.max())
     error = weights.std(ddof=1) / weights.mean() / np.sqrt(chains) if chains > 1 else np.nan

@@ -119,6 +119,9 @@ def _stages(engine: SMCInference, result: Result) -> xr.Dataset:
     by_chain = {
         "log_evidence": result.log_evidence_chains,
         "num_stages": np.asarray(num_stages),
+        "max_mutations": np.full(
+            num_chains, np.nan if engine.num_mutations else float(engine.max_mutations)
+        ),
         "status": np.asarray(result.status, dtype=object),
         **{
             f"{what}_seconds": np.full(num_chains, seconds)
@@ -132,5 +135,9 @@ def _stages(engine: SMCInference, result: Result) -> xr.Dataset:
             "scale": (("chain", "stage", "update"), scale),
             **{name: ("chain", values) for name, values in by_chain.items()},
         },
-        coords={"stage": np.arange(1, longest + 1), "update": updates},
+        coords={
+            "stage": np.arange(1, longest + 1),
+            "update": updates,
+            "steps": ("update", list(engine.mcmc_kernel.steps().values())),
+        },
     )

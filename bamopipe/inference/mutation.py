@@ -1,5 +1,6 @@
 """The moves of a block of particles at one temperature."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -7,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from bamopipe.samplers.base import LOG_SCALE, Kernel, Parameters, State
-from bamopipe.target import Position, Target
+from bamopipe.samplers.coordinates import fences
+from bamopipe.target import Target, sum_of
 
 
 class Mutation(NamedTuple):
@@ -57,11 +59,15 @@ def mutate(
     state
         Particles last.
     """
-    start = _standardised(state.position)
+    start = _features(target, state)
+    bounds = fences(start)
+    start = _standardised(start, bounds)
 
     def goes_on(carry):
         count, state, *_ = carry
-        return (count < most) & (_highest_correlation(start, state.position) > forgotten)
+        now = _standardised(_features(target, state), bounds)
+        correlation = jnp.max(jnp.abs(jnp.mean(start * now, axis=1)))
+        return (count == 0) | ((count < most) & (correlation > forgotten))
 
     def step(carry):
         count, state, parameters, accepted, is_nan = carry
@@ -89,14 +95,27 @@ def mutate(
     return state, report
 
 
-def _standardised(position: Position) -> Array:
-    """Return all coordinates with mean 0 and variance 1, or 0 if it is the same everywhere."""
-    flat = [jnp.asarray(v, float).reshape(-1, v.shape[-1]) for v in position.values()]
-    x = jnp.concatenate(flat)
+def forgotten_below(target: Target, num_particles: int) -> float:
+    """Return the correlation with their start at which that many particles have forgotten it.
+
+    That is 0.1, or more where chance alone gives the highest of all correlations of independent
+    particles more than that.
+    """
+    sizes = [math.prod(target.program.shapes[name]) for name in target.latent]
+    by_chance = math.sqrt(2 * math.log(2 * (1 + sum(sizes))) / num_particles)
+    return min(max(0.1, by_chance), 0.3)
+
+
+def _features(target: Target, state: State) -> Array:
+    """Return what is to be forgotten: all coordinates, and the log likelihood."""
+    flat = [jnp.asarray(v, float).reshape(-1, v.shape[-1]) for v in state.position.values()]
+    log_likelihood = sum_of(state.log_factors, target.observed)
+    return jnp.concatenate([*flat, jnp.broadcast_to(log_likelihood, (1, flat[0].shape[-1]))])
+
+
+def _standardised(x: Array, bounds: tuple[Array, Array]) -> Array:
+    """Draw stray values in; return rows of mean 0 and variance 1, or 0 if all values agree."""
+    x = jnp.clip(x, *bounds)
     x = x - jnp.mean(x, axis=1, keepdims=True)
     scale = jnp.sqrt(jnp.mean(x * x, axis=1, keepdims=True))
     return jnp.where(scale > 0, x / scale, 0.0)
-
-
-def _highest_correlation(start: Array, position: Position) -> Array:
-    return jnp.max(jnp.mean(start * _standardised(position), axis=1))

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from bamopipe.base import Model
 from bamopipe.errors import UserError
 from bamopipe.inference.devices import Dealer
-from bamopipe.inference.mutation import Mutation, mutate
+from bamopipe.inference.mutation import Mutation, forgotten_below, mutate
 from bamopipe.inference.progress import ProgressReport
 from bamopipe.inference.result import OK, FinalState, Result, Stage
 from bamopipe.inference.tempering import Reweighting, reweigh_and_resample
@@ -29,9 +29,6 @@ PRIOR_DRAWS_KEPT = 1000
 # Under this fraction the particles say nothing about the posterior. Only the first temperature can
 # fall there, where the likelihood is zero at most draws from the prior.
 LEAST_ESS = 0.005
-# The particles of a block have forgotten where they started when none of their coordinates has a
-# higher correlation with its start: about 3 standard errors of that of a thousand particles.
-FORGOTTEN = 0.1
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class SMCInference:
     num_mutations
         Kernel steps of each particle at each temperature. By default as many as it takes for the
         particles to forget where they started: until the correlation with their start is at most
-        0.1 in every coordinate.
+        0.1 (more if there are few of them) in every coordinate and in the log likelihood.
     num_chains
         Independent runs; two or more give a standard error.
     target_ess
@@ -120,7 +117,8 @@ class SMCInference:
             if name == "num_mutations" and value is None:
                 continue
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{name} is {value!r}; expected a whole number, at least 1")
+                auto = ", or None for as many as it takes" if name == "num_mutations" else ""
+                raise UserError(f"{name} is {value!r}; expected a whole number, at least 1{auto}")
         if not 0 < self.target_ess < 1:
             raise UserError(
                 f"target_ess is {self.target_ess!r}; expected a fraction between 0 and 1, such as "
@@ -166,10 +164,9 @@ class _Run:
         )
         self.parameters = [parameters] * engine.num_chains
         self.dealer = Dealer((engine.target,), engine.precision)
-        # A correlation of few particles is not known better.
-        forgotten = max(FORGOTTEN, 3 / self.block_size**0.5)
-        if engine.num_mutations is not None:
-            forgotten = -np.inf
+        forgotten = -np.inf
+        if engine.num_mutations is None:
+            forgotten = forgotten_below(engine.target, self.block_size)
         self.until = (
             np.int64(engine.num_mutations or engine.max_mutations),
             self.dtype.type(forgotten),

@@ -6,7 +6,7 @@ whole block.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -175,6 +175,16 @@ class Kernel:
             block.name: block.update.adapt(parameters[block.name], infos[block.name])
             for block in self.blocks
         }
+
+    def steps(self) -> dict[str, Literal["given", "tuned", "fixed"]]:
+        """Tell for each block who sets the size of its steps: a person, the engine, or nobody."""
+        kinds: dict[str, Literal["given", "tuned", "fixed"]] = {}
+        for block in self.blocks:
+            parameters = self.parameters[block.name]
+            kinds[block.name] = (
+                "tuned" if LOG_SCALE in parameters else "given" if parameters else "fixed"
+            )
+        return kinds
 
     def check(self, target: Target) -> None:
         """Raise UserError unless the blocks move every latent variable with fitting parameters."""

@@ -1,8 +1,10 @@
 """Any BlackJAX algorithm as an update of a block of particles."""
 
+import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import blackjax
 import jax
@@ -24,56 +26,16 @@ from bamopipe.samplers.base import (
     check_is_continuous,
     log_factors,
 )
-from bamopipe.samplers.coordinates import from_coordinates, shape_of, to_coordinates
+from bamopipe.samplers.blackjax_tunings import NOT_OFFERED, OF_OWN_PROPOSALS, SCALES, TUNINGS
+from bamopipe.samplers.coordinates import (
+    coordinate_shapes,
+    from_coordinates,
+    location_and_shape,
+    to_coordinates,
+)
 from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import Position, Target, tempered
-
-
-class Tuning(NamedTuple):
-    """How to set an algorithm in coordinates where the target looks like a standard normal.
-
-    Attributes
-    ----------
-    acceptance_rate
-        The mean that its step size is adapted to.
-    step_size
-        The first step size, and its power of the number of coordinates.
-    num_integration_steps
-        If its paths have a fixed number of steps.
-    longest_path
-        The length of the first paths, which is kept unless they have to be shorter. Longer ones
-        turn back: after half a period they end where they started but for the sign.
-    """
-
-    acceptance_rate: float
-    step_size: tuple[float, float]
-    num_integration_steps: int | None = None
-    longest_path: float | None = None
-
-
-# Acceptance rates: Hoffman and Gelman (2014) for NUTS, Beskos et al. (2013) for Hamiltonian Monte
-# Carlo, Roberts and Rosenthal (1998) for MALA, Livingstone and Zanella (2022) for Barker's.
-TUNINGS: dict[Callable, Tuning] = {
-    blackjax.nuts.differentiable: Tuning(0.8, (1.0, -1 / 4)),
-    blackjax.hmc.differentiable: Tuning(0.7, (1.0, 0.0), 4, longest_path=np.pi / 2),
-    blackjax.multinomial_hmc.differentiable: Tuning(0.8, (1.0, -1 / 4), 8),
-    blackjax.dynamic_hmc.differentiable: Tuning(0.7, (1.0, -1 / 4)),
-    blackjax.mala.differentiable: Tuning(0.574, (1.4, -1 / 3)),
-    blackjax.barker.differentiable: Tuning(0.4, (1.5, -1 / 6)),
-}
-# Settings that say how far to step, in which direction; with any of them nothing is tuned.
-SCALES = {"inverse_mass_matrix", "mass_matrix", "momentum_inverse_scale", "sigma", "step_size"}
-# These step where their person's own proposals lead; all others of BlackJAX in unconstrained space.
-OF_OWN_PROPOSALS = {
-    factory.differentiable
-    for factory in (
-        blackjax.additive_step_random_walk,
-        blackjax.elliptical_slice,
-        blackjax.irmh,
-        blackjax.rmh,
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -81,7 +43,10 @@ class BlackJAXUpdate:
     """One step of a BlackJAX algorithm for each particle.
 
     The algorithm is initialised at every step, since other variables and the temperature have moved
-    in between.
+    in between; a momentum, if it has one, is drawn anew.
+
+    A log density that is not a number at a proposal counts as impossible, as it does in BlackJAX;
+    at a particle it is reported.
 
     Attributes
     ----------
@@ -108,11 +73,58 @@ class BlackJAXUpdate:
         if self.space == "unconstrained":
             for name in block.variables:
                 target.check_constrains(name)
-        try:
-            self.factory(lambda position: 0.0, **self._settings(parameters))
-        except TypeError as error:
+        if self.space == "tuned":
+            self._check_dimension(block, target)
+        settings = {n: v for n, v in parameters.items() if n != LOG_SCALE} | dict(self.static)
+        if settings or self.space != "tuned":
+            self._check_settings(block, target, parameters, settings)
+
+    def _check_dimension(self, block: Block, target: Target) -> None:
+        size = sum(math.prod(shape) for shape in coordinate_shapes(target, block.variables))
+        least = TUNINGS[self.factory].least_dimension
+        if size < least:
             raise UserError(
-                f"the kernel of {block.name!r} does not take its settings: {error}"
+                f"the kernel of {block.name!r} needs at least {least} coordinates, and "
+                f"{', '.join(map(repr, block.variables))} has {size}; use blackjax.nuts"
+            )
+
+    def _check_settings(
+        self, block: Block, target: Target, parameters: Parameters, settings: Parameters
+    ) -> None:
+        """Trace a step, to find settings of wrong names, shapes and types."""
+        known = list(inspect.signature(self.factory).parameters.values())[1:]
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        needed = [p.name for p in known if p.kind in named and p.default is p.empty]
+        missing = [name for name in needed if name not in settings]
+        if missing and {*settings} <= {p.name for p in known}:
+            advice = ""
+            if self.factory in TUNINGS:
+                given = ", ".join(sorted(SCALES & {*settings}))
+                advice = f"; or leave out {given}, and it tunes itself"
+            raise UserError(
+                f"the kernel of {block.name!r} needs settings for {', '.join(missing)}{advice}"
+            )
+
+        def step(key, parameters):
+            keys = jax.random.split(key, 2)
+            position = jax.vmap(target.sample_prior, out_axes=-1)(keys)
+            state = State(position, log_factors(target, position))
+            tuned = self.tune(parameters, position, target, block.variables)
+            return self(key, state, jnp.ones(()), tuned, target, block.variables)
+
+        for name, value in settings.items():
+            numbers = [
+                leaf for leaf in jax.tree.leaves(value) if isinstance(leaf, float | np.ndarray)
+            ]
+            if not all(np.all(np.isfinite(leaf)) for leaf in numbers):
+                raise UserError(f"the kernel of {block.name!r} has a {name} that is not finite")
+        try:
+            jax.eval_shape(step, jax.random.key(0), jax.tree.map(jnp.asarray, parameters))
+        except (AttributeError, IndexError, TypeError, ValueError, UserError) as error:
+            given = ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"the kernel of {block.name!r} does not take its settings ({given}): {reason}"
             ) from None
 
     def tune(
@@ -121,13 +133,14 @@ class BlackJAXUpdate:
         """Take the shape of the steps from the particles, unless scales were given."""
         if self.space != "tuned":
             return parameters
-        return {**parameters, "shape": shape_of(target, position, variables)}
+        middle, shape = location_and_shape(target, position, variables)
+        return {**parameters, "middle": middle, "shape": shape}
 
     def adapt(self, parameters: Parameters, info: Info) -> Parameters:
         """Take longer steps if many were accepted, shorter ones if few."""
-        if self.space != "tuned":
+        tuning = TUNINGS.get(self.factory)
+        if self.space != "tuned" or tuning is None or tuning.acceptance_rate is None:
             return parameters
-        tuning = TUNINGS[self.factory]
         log_scale = parameters[LOG_SCALE] + info.acceptance_rate - tuning.acceptance_rate
         if tuning.longest_path is not None:
             log_scale = jnp.minimum(log_scale, 0.0)
@@ -159,16 +172,17 @@ class BlackJAXUpdate:
             algorithm = self.factory(logdensity, **self._settings(parameters))
             init_key, step_key = jax.random.split(key)
             end, info = algorithm.step(step_key, algorithm.init(start, init_key))
-            acceptance = getattr(info, "acceptance_rate", jnp.nan)
-            if self.space == "tuned":  # paths that leave all numbers have no rate
-                acceptance = jnp.nan_to_num(acceptance)
             moved, _ = place(end.position)
-            # What did not move keeps its values to the last digit; and so does what has coordinates
-            # that are not finite, at the very edge of its support.
+            # What did not move keeps its values to the last digit; and so does what would come to
+            # the very edge of its support, where coordinates are not finite, by rounding.
+            back, _ = self._coordinates(target, moved, others, parameters)
             same = jax.tree.map(lambda a, b: jnp.all(a == b), start, end.position)
-            finite = jax.tree.map(lambda v: jnp.all(jnp.isfinite(v)), moved)
+            finite = jax.tree.map(lambda v: jnp.all(jnp.isfinite(v)), (moved, back))
             stays = jnp.all(jnp.stack(jax.tree.leaves(same)))
             stays = stays | ~jnp.all(jnp.stack(jax.tree.leaves(finite)))
+            # Slices have no rate, and neither have paths that leave all numbers.
+            acceptance = getattr(info, "acceptance_rate", jnp.nan)
+            acceptance = jnp.where(jnp.isnan(acceptance), ~stays, acceptance)
             return {n: jnp.where(stays, own[n], v) for n, v in moved.items()}, acceptance
 
         num_particles = state.position[variables[0]].shape[-1]
@@ -184,10 +198,10 @@ class BlackJAXUpdate:
         """Return where to start, and a function from coordinates to values and a log Jacobian."""
         variables = tuple(own)
         if self.space == "tuned":
-            shape = parameters["shape"]
+            middle, shape = parameters["middle"], parameters["shape"]
             x = to_coordinates(target, {**others, **own}, variables)
-            return solve_triangular(shape, x, lower=True), lambda x: from_coordinates(
-                target, shape @ x, {**others, **own}, variables
+            return solve_triangular(shape, x - middle, lower=True), lambda x: from_coordinates(
+                target, middle + shape @ x, {**others, **own}, variables
             )
         # BlackJAX sees a bare array where there is one variable, so that matrices fit it as they do
         # in BlackJAX's own examples.
@@ -205,22 +219,22 @@ class BlackJAXUpdate:
         """Return what the factory is called with."""
         if self.space != "tuned":
             return {**parameters, **dict(self.static)}
-        size = len(parameters["shape"]) if "shape" in parameters else 1
-        tuning, settings = TUNINGS[self.factory], dict(self.static)
-        factor, power = tuning.step_size
-        step_size = factor * size**power * jnp.exp(parameters[LOG_SCALE])
-        if tuning.num_integration_steps is not None:
-            settings.setdefault("num_integration_steps", tuning.num_integration_steps)
-        if tuning.longest_path is not None:
-            step_size = step_size * tuning.longest_path / settings["num_integration_steps"]
-        if self.factory is not blackjax.mala.differentiable:
-            settings["inverse_mass_matrix"] = jnp.ones(size)
-        given = {n: v for n, v in parameters.items() if n not in (LOG_SCALE, "shape")}
-        return {**given, **settings, "step_size": step_size}
+        size, tuning = len(parameters["shape"]), TUNINGS[self.factory]
+        settings = {**tuning.settings(size), **dict(self.static)}
+        if tuning.acceptance_rate is not None:
+            factor, power = tuning.step_size
+            step_size = factor * size**power * jnp.exp(parameters[LOG_SCALE])
+            if tuning.longest_path is not None:
+                step_size = step_size * tuning.longest_path / settings["num_integration_steps"]
+            settings["step_size"] = step_size
+        ours = (LOG_SCALE, "middle", "shape")
+        return {**settings, **{n: v for n, v in parameters.items() if n not in ours}}
 
 
 def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Parameters]:
     """Return the update that stands for a BlackJAX factory, and its traced parameters."""
+    if not isinstance(settings, Mapping | None):
+        raise UserError(f"the settings of a kernel are {settings!r}; expected a dict by name")
     settings = {name: _as_array(value) for name, value in (settings or {}).items()}
     if factory is blackjax.normal_random_walk:
         return (RandomWalk(), settings) if settings else (TunedRandomWalk(), {LOG_SCALE: 0.0})
@@ -229,16 +243,27 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
             f"the step function {factory!r} is not callable; expected a BlackJAX algorithm such as "
             "blackjax.nuts"
         )
+    for name, reason in NOT_OFFERED.items():
+        if factory is getattr(blackjax, name):
+            raise UserError(f"blackjax.{name} is not offered: {reason}")
     space: Literal["own", "unconstrained", "tuned"] = "own"
     if isinstance(factory, blackjax.GenerateSamplingAPI):
         factory = factory.differentiable  # the function behind it, which can be hashed
-        if factory not in OF_OWN_PROPOSALS:
-            space = (
-                "tuned" if factory in TUNINGS and not SCALES & set(settings) else "unconstrained"
-            )
-    static = {k: v for k, v in settings.items() if isinstance(v, bool | int | str) or callable(v)}
+        if factory in TUNINGS and not SCALES & set(settings):
+            space = "tuned"
+        elif factory not in OF_OWN_PROPOSALS:
+            space = "unconstrained"
+            takes = inspect.signature(factory).parameters
+            for name, value in TUNINGS[factory].settings(1).items() if factory in TUNINGS else ():
+                if name not in SCALES and name in takes:
+                    settings.setdefault(name, value)
+    static = {
+        k: v
+        for k, v in settings.items()
+        if isinstance(v, bool | int | np.integer | str) or callable(v)
+    }
     traced = {k: v for k, v in settings.items() if k not in static}
-    if space == "tuned":
+    if space == "tuned" and TUNINGS[factory].acceptance_rate is not None:
         traced[LOG_SCALE] = 0.0
     return BlackJAXUpdate(factory, tuple(sorted(static.items())), space), traced
 

@@ -34,7 +34,7 @@ def from_coordinates(
     variables
         Which variables the coordinates are of.
     """
-    shapes = [target.program.free_shapes[n] or target.program.shapes[n] for n in variables]
+    shapes = coordinate_shapes(target, variables)
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
     parts = jnp.split(coordinates, ends)
     values = {n: x.reshape(s) for n, x, s in zip(variables, parts, shapes, strict=True)}
@@ -46,11 +46,31 @@ def from_coordinates(
     return {**own, **constrained}, log_det
 
 
-def shape_of(target: Target, position: Position, variables: tuple[str, ...]) -> Array:
-    """Return a lower triangular matrix that gives standard normals the particles' covariance.
+def coordinate_shapes(target: Target, variables: tuple[str, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes of the variables' free values, or of their own where there is none."""
+    shapes, free_shapes = target.program.shapes, target.program.free_shapes
+    return [shapes[n] if (free := free_shapes[n]) is None else free for n in variables]
+
+
+def fences(values: Array) -> tuple[Array, Array]:
+    """Return bounds for each row that only stray values are outside of.
+
+    They are three interquartile ranges away from the quartiles (Tukey 1977, "far out"), where a
+    normal distribution has one value in a million. NaN is left out of account.
+    """
+    low, high = jnp.nanquantile(values, jnp.array([0.25, 0.75]), axis=1, keepdims=True)
+    reach = jnp.where(high > low, 3 * (high - low), jnp.inf)
+    return low - reach, high + reach
+
+
+def location_and_shape(
+    target: Target, position: Position, variables: tuple[str, ...]
+) -> tuple[Array, Array]:
+    """Return the particles' mean, and a lower triangular factor of their covariance.
 
     The sample covariance is shrunk towards its diagonal, the more so the fewer particles there are
-    for each coordinate, and coordinates in which all particles agree get a scale of one.
+    for each coordinate. Stray values, as heavy tails have them, are drawn in to `fences`.
+    Coordinates in which all particles agree get a scale of one.
 
     Parameters
     ----------
@@ -65,16 +85,26 @@ def shape_of(target: Target, position: Position, variables: tuple[str, ...]) -> 
     x = to_all(position)
     # A value at the very edge of its support has coordinates that are not finite.
     usable = jnp.all(jnp.isfinite(x), axis=0)
+    x = jnp.clip(x, *fences(jnp.where(usable, x, jnp.nan)))
     count = jnp.maximum(jnp.sum(usable), 1)
-    x = jnp.where(usable, x, 0.0)
-    x = jnp.where(usable, x - jnp.sum(x, axis=1, keepdims=True) / count, 0.0)
-    covariance = x @ x.T / count
-    variance = jnp.diag(covariance)
+
+    def mean(rows):
+        return jnp.sum(jnp.where(usable, rows, 0.0), axis=1, keepdims=True) / count
+
+    rounding = 4 * jnp.finfo(x.dtype).eps * jnp.max(jnp.where(usable, jnp.abs(x), 0.0), axis=1)
+    middle = mean(x)
+    x = x - middle
+    # Scaled before it is squared, which could overflow.
+    largest = jnp.max(jnp.where(usable, jnp.abs(x), 0.0), axis=1)
+    differs = largest > rounding
+    largest = jnp.where(differs, largest, 1.0)[:, None]
+    x = jnp.where(usable & differs[:, None], x / largest, 0.0)
+    scale = jnp.where(differs[:, None], jnp.sqrt(mean(x * x)), 1.0)
+    x = x / scale
     shrinkage = len(x) / (len(x) + count)
-    covariance = covariance * (1 - shrinkage) + jnp.diag(
-        jnp.where(variance > 0, shrinkage * variance, 1.0)
-    )
-    return jnp.linalg.cholesky(covariance)
+    correlation = (1 - shrinkage) * (x @ x.T / count)
+    correlation = jnp.fill_diagonal(correlation, 1.0, inplace=False)
+    return middle[:, 0], largest * scale * jnp.linalg.cholesky(correlation)
 
 
 def _split(target: Target, values: Position, variables: tuple[str, ...]):

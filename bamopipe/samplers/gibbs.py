@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import blackjax
 
 from bamopipe.base import Model
+from bamopipe.errors import UserError
 from bamopipe.samplers.base import Block, Kernel, Parameters, Update, check_names
 from bamopipe.samplers.blackjax_update import make_update
 from bamopipe.samplers.integer_walk import IntegerWalk
@@ -62,6 +63,12 @@ def gibbs_sampler(
     >>> kernel = gibbs_sampler(model)
     """
     step_fns, step_fn_params = step_fns or {}, step_fn_params or {}
+    for what, given in (("step_fns", step_fns), ("step_fn_params", step_fn_params)):
+        if not isinstance(given, Mapping):
+            raise UserError(
+                f"gibbs_sampler: {what} is of type {type(given).__name__}; expected a dict by "
+                "latent variable"
+            )
     check_names("gibbs_sampler: step function for variable", step_fns, model.latent)
     check_names("gibbs_sampler: settings for variable", step_fn_params, model.latent)
     blocks: list[Block] = []
@@ -72,5 +79,10 @@ def gibbs_sampler(
         if name in step_fns or name not in model.discrete:
             factory = step_fns.get(name, blackjax.normal_random_walk)
             update, parameters[name] = make_update(factory, step_fn_params.get(name))
+        elif name in step_fn_params:
+            raise UserError(
+                f"gibbs_sampler: variable {name!r} takes whole numbers, and moves by one without "
+                "any settings; leave them out"
+            )
         blocks.append(Block(name, (name,), update))
     return Kernel(tuple(blocks), parameters)

@@ -6,9 +6,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from bamopipe.errors import UserError
 from bamopipe.samplers.base import Block, Info, Parameters, State
 from bamopipe.samplers.metropolis import accept_or_reject
 from bamopipe.target import Position, Target
+
+# Of the variable, to find out whether steps of one fit it.
+NUM_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,32 @@ class IntegerWalk:
     """
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
-        """Fit every block that `gibbs_sampler` makes for a discrete variable."""
+        """Raise UserError unless steps of one lead from draws of the variable to their middle.
+
+        They do not where elements depend on each other, as those of a multinomial do, or where
+        the possible values have gaps.
+        """
+        (name,) = block.variables
+        keys = jax.random.split(jax.random.key(0), 1 + NUM_DRAWS)
+        position = target.sample_prior(keys[0])
+        others = {n: value for n, value in position.items() if n != name}
+
+        def leads_inwards(which_key, value, middle):
+            flat = jnp.ravel(value)
+            chosen = jnp.arange(len(flat)) == jax.random.randint(which_key, (), 0, len(flat))
+            step = jnp.sign(jnp.ravel(middle) - flat.astype(float))
+            moved = jnp.reshape(_moved(flat, chosen, step), value.shape)
+            factor = target.log_factors({**others, name: moved}, (name,))[name]
+            return (factor > -jnp.inf) | jnp.all(jnp.where(chosen, step, 0) == 0)
+
+        draws = jax.vmap(lambda key: target.sample_prior(key, others)[name])(keys[1:])
+        middle = jnp.round(jnp.mean(draws.astype(float), axis=0))
+        if not jnp.all(jax.vmap(leads_inwards, in_axes=(0, 0, None))(keys[1:], draws, middle)):
+            raise UserError(
+                f"variable {name!r} cannot be moved by one at a time, which leads out of its "
+                "support; marginalise it, or give it a kernel with proposals of your own, such as "
+                "blackjax.rmh"
+            )
 
     def tune(
         self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
@@ -47,7 +76,14 @@ class IntegerWalk:
         flat = value.reshape(-1, value.shape[-1])
         which_key, sign_key, accept_key = jax.random.split(key, 3)
         which = jax.random.randint(which_key, flat.shape[1:], 0, len(flat))
-        step = jax.random.rademacher(sign_key, flat.shape[1:], flat.dtype)
-        flat = flat + jnp.where(jnp.arange(len(flat))[:, None] == which, step, 0)
+        step = jax.random.rademacher(sign_key, flat.shape[1:])
+        flat = _moved(flat, jnp.arange(len(flat))[:, None] == which, step)
         proposal = {name: flat.reshape(value.shape)}
         return accept_or_reject(accept_key, state, proposal, 0.0, temperature, target)
+
+
+def _moved(values: Array, chosen: Array, step: Array) -> Array:
+    """Add a step to the chosen values; what is true or false becomes the other."""
+    if values.dtype == bool:
+        return values ^ chosen
+    return values + jnp.where(chosen, step, 0).astype(values.dtype)

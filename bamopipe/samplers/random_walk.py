@@ -43,6 +43,12 @@ class RandomWalk:
         check_has_room(target, block)
         shapes = {name: target.program.shapes[name] for name in block.variables}
         sigma = parameters["sigma"]
+        for leaf in jax.tree.leaves(sigma, is_leaf=lambda entry: entry is None):
+            if not np.issubdtype(np.asarray(leaf).dtype, np.number):
+                raise UserError(
+                    f"{where} 'sigma' is {leaf!r}; expected a number or an array, or leave it out, "
+                    "and the kernel tunes itself"
+                )
         if isinstance(sigma, Mapping):
             check_names(f"{where} 'sigma' of variable", sigma, shapes)
             for name, shape in shapes.items():

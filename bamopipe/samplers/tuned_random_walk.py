@@ -14,7 +14,7 @@ from bamopipe.samplers.base import (
     State,
     check_is_continuous,
 )
-from bamopipe.samplers.coordinates import from_coordinates, shape_of, to_coordinates
+from bamopipe.samplers.coordinates import from_coordinates, location_and_shape, to_coordinates
 from bamopipe.samplers.metropolis import accept_or_reject
 from bamopipe.target import Position, Target
 
@@ -35,7 +35,7 @@ class TunedRandomWalk:
         self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
     ) -> Parameters:
         """Take the shape of the steps from the particles."""
-        shape = shape_of(target, position, variables)
+        _, shape = location_and_shape(target, position, variables)
         return {**parameters, "shape": 2.38 / len(shape) ** 0.5 * shape}
 
     def adapt(self, parameters: Parameters, info: Info) -> Parameters:
@@ -57,21 +57,25 @@ class TunedRandomWalk:
         """Propose and accept or reject, each particle by itself."""
         noise_key, accept_key = jax.random.split(key)
 
-        def log_volume_and_coordinates(position):
+        def coordinates(position):
             x = to_coordinates(target, position, variables)
             return x, from_coordinates(target, x, position, variables)[1]
 
-        x, log_det = jax.vmap(log_volume_and_coordinates, in_axes=-1, out_axes=-1)(state.position)
+        to_all = jax.vmap(coordinates, in_axes=-1, out_axes=-1)
+        x, log_det = to_all(state.position)
         noise = jax.random.normal(noise_key, x.shape, x.dtype)
         moved = x + jnp.exp(parameters[LOG_SCALE]) * (parameters["shape"] @ noise)
-        proposal, new_log_det = jax.vmap(
-            lambda x, position: from_coordinates(target, x, position, variables),
+        proposal = jax.vmap(
+            lambda x, position: from_coordinates(target, x, position, variables)[0],
             in_axes=-1,
             out_axes=-1,
         )(moved, state.position)
         # Far out, numbers overflow, where densities may be no numbers though the model is right.
-        finite = [jnp.all(jnp.isfinite(v.reshape(-1, v.shape[-1])), 0) for v in proposal.values()]
-        possible = jnp.all(jnp.stack([*finite, jnp.isfinite(new_log_det)]), axis=0)
+        # At the very edge of the support, where rounding may lead, there is no way back.
+        values = [v.reshape(-1, v.shape[-1]) for v in proposal.values()]
+        back, new_log_det = to_all({**state.position, **proposal})
+        finite = jnp.isfinite(jnp.concatenate([*values, back, new_log_det[None]]))
+        possible = jnp.all(finite, axis=0)
         proposal = {n: jnp.where(possible, v, state.position[n]) for n, v in proposal.items()}
         correction = jnp.where(possible, new_log_det - log_det, -jnp.inf)
         return accept_or_reject(accept_key, state, proposal, correction, temperature, target)

@@ -145,11 +145,12 @@ def _look_at_fit(engine, result, tree: xr.DataTree) -> Iterator[str]:
     )
     yield from sorted(set(result.status) - {"ok"})
     last = [stages[-1].acceptance_rate for stages in result.stages if stages]
-    for update in last[0] if last else ():
+    for update, kind in engine.mcmc_kernel.steps().items() if last else ():
         rate = np.mean([rates[update] for rates in last])
+        advice = "take smaller steps" if kind == "given" else "another kernel may fit better"
         if rate < 0.05:
-            yield f"only {rate:.1%} of the moves of {update!r} are accepted: take smaller steps"
-        elif rate > 0.95:
+            yield f"only {rate:.1%} of the moves of {update!r} are accepted: {advice}"
+        elif rate > 0.95 and kind == "given":
             yield f"{rate:.1%} of the moves of {update!r} are accepted: steps may be too small"
     prior, posterior = tree.children["prior"].dataset, tree.children["posterior"].dataset
     for name in engine.model.latent:

@@ -228,12 +228,15 @@ class Target:
         values = self.values(position, names)
         return {name: values[name] for name in names}
 
-    def sample_prior(self, key: Array) -> Position:
+    def sample_prior(self, key: Array, given: Position | None = None) -> Position:
         """Draw a position from the prior: every latent variable given its parents.
 
-        An observed parent has the value that was observed.
+        An observed parent has the value that was observed. Variables in `given` keep the values
+        that they have there.
         """
-        values = self._simulate(key, self.latent, dict(self.data))
+        given = given or {}
+        drawn = [name for name in self.latent if name not in given]
+        values = self._simulate(key, drawn, {**self.data, **given})
         return {name: values[name] for name in self.latent}
 
     def predict(self, key: Array, position: Position) -> dict[str, Array]:

@@ -1,0 +1,135 @@
+"""How each BlackJAX algorithm is set where nobody says how, and which ones are not offered."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import blackjax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Tuning(NamedTuple):
+    """How to set an algorithm in coordinates where the target looks like a standard normal.
+
+    Attributes
+    ----------
+    acceptance_rate
+        The mean that its step size is adapted to; None if it needs no step size, or finds its own.
+    step_size
+        The first step size, and its power of the number of coordinates.
+    settings
+        Number of coordinates -> all other settings.
+    longest_path
+        The length of the first paths, which is kept unless they have to be shorter. Longer ones
+        turn back: after half a period they end where they started but for the sign.
+    least_dimension
+        The fewest coordinates that it can move.
+    """
+
+    acceptance_rate: float | None
+    step_size: tuple[float, float] = (1.0, 0.0)
+    settings: Callable[[int], dict[str, Any]] = lambda size: {}
+    longest_path: float | None = None
+    least_dimension: int = 1
+
+
+def _unit_mass(**settings) -> Callable[[int], dict[str, Any]]:
+    return lambda size: {"inverse_mass_matrix": jnp.ones(size), **settings}
+
+
+def _wide_student(size: int) -> dict[str, Any]:
+    """Return proposals that do not depend on where a particle is, with heavier tails than it."""
+    degrees, scale = 5.0, 1.2
+
+    def draw(key):
+        normal_key, chi_key = jax.random.split(key)
+        chi2 = jax.random.chisquare(chi_key, degrees)
+        return scale * jax.random.normal(normal_key, (size,)) * jnp.sqrt(degrees / chi2)
+
+    def log_density(state):
+        distance = jnp.sum((state.position / scale) ** 2)
+        return -(degrees + size) / 2 * jnp.log1p(distance / degrees)
+
+    return {
+        "proposal_distribution": draw,
+        "proposal_logdensity_fn": lambda start, end: log_density(end),
+    }
+
+
+# Acceptance rates: Hoffman and Gelman (2014) for NUTS, Beskos et al. (2013) for Hamiltonian Monte
+# Carlo, Roberts and Rosenthal (1998) for MALA, Livingstone and Zanella (2022) for Barker's.
+TUNINGS: dict[Callable, Tuning] = {
+    blackjax.adjusted_mclmc.differentiable: Tuning(
+        0.8, (1.0, 1 / 4), lambda size: {"num_integration_steps": 4}, least_dimension=2
+    ),
+    blackjax.adjusted_mclmc_dynamic.differentiable: Tuning(0.8, (1.0, 1 / 4), least_dimension=2),
+    blackjax.barker.differentiable: Tuning(0.4, (1.5, -1 / 6), _unit_mass()),
+    blackjax.coordinate_slice.differentiable: Tuning(
+        None, settings=lambda _: {"initial_widths": 2.0}
+    ),
+    blackjax.dmhmc.differentiable: Tuning(0.8, (1.0, -1 / 4), _unit_mass()),
+    blackjax.dynamic_hmc.differentiable: Tuning(0.7, (1.0, -1 / 4), _unit_mass()),
+    blackjax.ghmc.differentiable: Tuning(
+        0.7,
+        (1.0, -1 / 4),
+        lambda size: {"momentum_inverse_scale": jnp.ones(size), "alpha": 1.0, "delta": 0.5},
+    ),
+    blackjax.gist_step_size.differentiable: Tuning(
+        None, settings=_unit_mass(initial_step_size=1.0, num_integration_steps=4)
+    ),
+    blackjax.gist_trajectory_length.differentiable: Tuning(
+        0.8, (1.0, -1 / 4), _unit_mass(max_num_steps=32)
+    ),
+    blackjax.hmc.differentiable: Tuning(
+        0.7, settings=_unit_mass(num_integration_steps=4), longest_path=np.pi / 2
+    ),
+    blackjax.irmh.differentiable: Tuning(None, settings=_wide_student),
+    blackjax.mala.differentiable: Tuning(0.574, (1.4, -1 / 3)),
+    blackjax.multinomial_hmc.differentiable: Tuning(
+        0.8, (1.0, -1 / 4), _unit_mass(num_integration_steps=8)
+    ),
+    blackjax.nuts.differentiable: Tuning(0.8, (1.0, -1 / 4), _unit_mass()),
+    blackjax.rmhmc.differentiable: Tuning(
+        0.7,
+        settings=lambda size: {"mass_matrix": lambda x: jnp.ones(size), "num_integration_steps": 3},
+        longest_path=np.pi / 2,
+    ),
+    blackjax.slice_sampling.differentiable: Tuning(None, settings=lambda _: {"width": 2.0}),
+}
+# With any of these settings nothing is tuned.
+SCALES = {
+    "inverse_mass_matrix",
+    "initial_step_size",
+    "initial_widths",
+    "mass_matrix",
+    "momentum_inverse_scale",
+    "proposal_distribution",
+    "sigma",
+    "step_size",
+    "width",
+}
+# These step where their person's own proposals lead; all others of BlackJAX in unconstrained space.
+OF_OWN_PROPOSALS = {
+    blackjax.additive_step_random_walk.differentiable,
+    blackjax.irmh.differentiable,
+    blackjax.rmh.differentiable,
+}
+# What is no MCMC kernel of a log density, or would give wrong draws without a word.
+NOT_OFFERED = {
+    "csgld": "it takes estimates of the gradient",
+    "elliptical_slice": "it brings a prior of its own that would count twice",
+    "laplace_dhmc": "it integrates over variables that it has to be told",
+    "laplace_dmhmc": "it integrates over variables that it has to be told",
+    "laplace_hmc": "it integrates over variables that it has to be told",
+    "laplace_mhmc": "it integrates over variables that it has to be told",
+    "mclmc": "it never rejects, so that its draws are off unnoticed; adjusted_mclmc does",
+    "mgrad_gaussian": "it brings a prior of its own that would count twice",
+    "nss": "it is a nested sampler",
+    "nsswig": "it is a nested sampler",
+    "orbital_hmc": "its states are whole orbits with weights",
+    "sghmc": "it takes estimates of the gradient",
+    "sgld": "it takes estimates of the gradient",
+    "sgnht": "it takes estimates of the gradient",
+    "svgd": "it is no Markov chain",
+}
