@@ -98,9 +98,9 @@ class NUTS:
 
 @dataclass(frozen=True)
 class HMC:
-    """Hamiltonian Monte Carlo, and its variants with the same settings."""
+    """Hamiltonian Monte Carlo."""
 
-    kernel: Literal["hmc", "multinomial_hmc"]
+    kernel: Literal["hmc"]
     num_integration_steps: Count | None = None
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
@@ -140,7 +140,6 @@ class NoSettings:
         "adjusted_mclmc",
         "adjusted_mclmc_dynamic",
         "coordinate_slice",
-        "dmhmc",
         "ghmc",
         "gist_step_size",
         "gist_trajectory_length",
@@ -158,7 +157,6 @@ KERNELS: dict[str, type] = {
     "dynamic_hmc": DynamicHMC,
     "hmc": HMC,
     "mala": MALA,
-    "multinomial_hmc": HMC,
     "normal_random_walk": NormalRandomWalk,
     "nuts": NUTS,
 }

@@ -320,8 +320,8 @@ def _mutations(smc: xr.Dataset) -> list[Check]:
     message = f"The particles forgot where they started in at most {last:.0f} mutations."
     if not ok:
         message = (
-            f"At the last temperature the particles still knew where they started after {limit:.0f} "
-            "mutations; raise inference.max_mutations, or take another kernel."
+            f"At the last temperature the particles still knew after {limit:.0f} mutations where "
+            "they had started; raise inference.max_mutations, or take another kernel."
         )
     return [Check("num_mutations", last, limit, ok, False, message)]
 

@@ -18,30 +18,32 @@ class Moments:
     sd: dict[str, np.ndarray]
 
 
-def eight_schools(temperature: float = 1.0) -> Moments:
+def eight_schools(
+    temperature: float = 1.0, effects=EFFECTS, errors=ERRORS, log_tau_prior=(5.0, 1.0)
+) -> Moments:
     """Integrate the eight-schools model with the likelihood raised to a power.
 
-    mu ~ N(0, 10), log tau ~ N(5, 1), theta_j ~ N(mu, tau), y_j ~ N(theta_j, s_j). Given tau all is
-    Gaussian; what is left is one dimension, log tau, done on a fine grid. A Gaussian likelihood to
-    a power T is a Gaussian with variance s^2 / T times a constant.
+    mu ~ N(0, 10), log tau ~ N(*log_tau_prior), theta_j ~ N(mu, tau), y_j ~ N(theta_j, s_j). Given
+    tau all is Gaussian; what is left is one dimension, log tau, done on a fine grid. A Gaussian
+    likelihood to a power T is a Gaussian with variance s^2 / T times a constant.
     """
     log_tau = np.linspace(-8, 12, 40_001)
     tau = np.exp(log_tau)[:, None]
-    s = ERRORS / np.sqrt(temperature)
+    s = errors / np.sqrt(temperature)
     constant = np.sum(
-        temperature * norm.logpdf(0.0, 0.0, ERRORS) - norm.logpdf(0.0, 0.0, s), dtype=float
+        temperature * norm.logpdf(0.0, 0.0, errors) - norm.logpdf(0.0, 0.0, s), dtype=float
     )
     # Given tau: y_j ~ N(mu, tau^2 + s_j^2), mu ~ N(0, 10).
     precision = 1 / (tau**2 + s**2)
     mu_variance = 1 / (1 / 100 + precision.sum(1))
-    mu_mean = mu_variance * (precision * EFFECTS).sum(1)
+    mu_mean = mu_variance * (precision * effects).sum(1)
     # log p(y | tau) = log N(y; mu*) + log N(mu*; prior) - log N(mu*; posterior), at mu* = mu_mean
     log_likelihood = (
-        norm.logpdf(EFFECTS, mu_mean[:, None], np.sqrt(tau**2 + s**2)).sum(1)
+        norm.logpdf(effects, mu_mean[:, None], np.sqrt(tau**2 + s**2)).sum(1)
         + norm.logpdf(mu_mean, 0, 10)
         - norm.logpdf(mu_mean, mu_mean, np.sqrt(mu_variance))
     )
-    log_weight = log_likelihood + norm.logpdf(log_tau, 5, 1)
+    log_weight = log_likelihood + norm.logpdf(log_tau, *log_tau_prior)
     step = log_tau[1] - log_tau[0]
     largest = log_weight.max()
     weight = np.exp(log_weight - largest)
@@ -54,7 +56,7 @@ def eight_schools(temperature: float = 1.0) -> Moments:
 
     # theta_j | mu, tau, y is Gaussian with a share `pull` of the data.
     pull = tau**2 / (tau**2 + s**2)
-    theta_mean = pull * EFFECTS + (1 - pull) * mu_mean[:, None]
+    theta_mean = pull * effects + (1 - pull) * mu_mean[:, None]
     theta_variance = pull * s**2 + (1 - pull) ** 2 * mu_variance[:, None]
     theta = mixture(theta_mean, theta_variance)
     mu = mixture(mu_mean, mu_variance)

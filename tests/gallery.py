@@ -167,25 +167,6 @@ def _at_several_scales(model):
     )
 
 
-def _flip_one(key, included):
-    index = jax.random.randint(key, (), 0, included.shape[0])
-    return included.at[index].set(1 - included[index])
-
-
-def _spike_and_slab(model):
-    """Move the inclusions, which are discrete, one flip at a time."""
-    walk = blackjax.normal_random_walk
-    return gibbs_sampler(
-        model,
-        dict(
-            included=lambda log_density: blackjax.rmh(log_density, _flip_one),
-            beta=walk,
-            variance=walk,
-        ),
-        dict(beta=dict(sigma=0.2), variance=dict(sigma=0.4)),
-    )
-
-
 def _hamiltonian_for_volatility(model):
     """Move the hundred log variances along their gradient."""
     walk = blackjax.normal_random_walk
@@ -200,11 +181,11 @@ def _hamiltonian_for_volatility(model):
 # What some models need beyond the settings that all share.
 RELABEL = {"growth_mixture": _by_intercept}
 KERNELS = {
-    "spike_and_slab": _spike_and_slab,
     "growth_mixture": _at_several_scales,
     "stochastic_volatility": _hamiltonian_for_volatility,
 }
 OVERRIDES = {
+    "spike_and_slab": ("sampler=gibbs",),
     # over a thousand observations
     "poisson_goals": ("inference.num_mutations=20",),
     "negative_binomial_goals": ("inference.num_mutations=20",),

@@ -23,6 +23,7 @@ import pytest
 import xarray as xr
 from scipy.stats import norm, t
 
+from bamopipe.config import KERNELS
 from bamopipe.target import precision_context
 
 MODELS = sorted(p.stem for p in Path("bamopipe/models").glob("*.py") if p.stem != "__init__")
@@ -51,9 +52,15 @@ def test_every_model_has_a_config_data_and_a_reference(name):
 
 
 def test_no_config_or_reference_without_a_model():
-    for folder in ("conf/model", "conf/data", "conf/sampler", "tests/references"):
-        named = {p.stem for p in Path(folder).glob("*") if p.suffix in ("", ".yaml", ".json")}
-        assert named - {"gibbs", "hmc", "nuts", "random_walk", "__pycache__"} <= set(MODELS), folder
+    for folder in ("conf/model", "conf/data", "tests/references"):
+        named = {p.stem for p in Path(folder).glob("*") if p.suffix in (".yaml", ".json")}
+        assert named <= set(MODELS), folder
+    assert {p.name for p in Path("conf/sampler").iterdir() if p.is_dir()} <= set(MODELS)
+
+
+def test_every_kernel_is_a_sampler_by_one_word():
+    words = {p.stem for p in Path("conf/sampler").glob("*.yaml")}
+    assert words - {"gibbs"} == {*KERNELS} - {"normal_random_walk"} | {"random_walk"}
 
 
 @models

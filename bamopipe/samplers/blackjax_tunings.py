@@ -68,7 +68,6 @@ TUNINGS: dict[Callable, Tuning] = {
     blackjax.coordinate_slice.differentiable: Tuning(
         None, settings=lambda _: {"initial_widths": 2.0}
     ),
-    blackjax.dmhmc.differentiable: Tuning(0.8, (1.0, -1 / 4), _unit_mass()),
     blackjax.dynamic_hmc.differentiable: Tuning(0.7, (1.0, -1 / 4), _unit_mass()),
     blackjax.ghmc.differentiable: Tuning(
         0.7,
@@ -86,9 +85,6 @@ TUNINGS: dict[Callable, Tuning] = {
     ),
     blackjax.irmh.differentiable: Tuning(None, settings=_wide_student),
     blackjax.mala.differentiable: Tuning(0.574, (1.4, -1 / 3)),
-    blackjax.multinomial_hmc.differentiable: Tuning(
-        0.8, (1.0, -1 / 4), _unit_mass(num_integration_steps=8)
-    ),
     blackjax.nuts.differentiable: Tuning(0.8, (1.0, -1 / 4), _unit_mass()),
     blackjax.rmhmc.differentiable: Tuning(
         0.7,
@@ -115,9 +111,11 @@ OF_OWN_PROPOSALS = {
     blackjax.irmh.differentiable,
     blackjax.rmh.differentiable,
 }
+_ONE_WAY = "its paths only go forwards, which gives wrong draws (in BlackJAX 1.7.1)"
 # What is no MCMC kernel of a log density, or would give wrong draws without a word.
 NOT_OFFERED = {
     "csgld": "it takes estimates of the gradient",
+    "dmhmc": _ONE_WAY,
     "elliptical_slice": "it brings a prior of its own that would count twice",
     "laplace_dhmc": "it integrates over variables that it has to be told",
     "laplace_dmhmc": "it integrates over variables that it has to be told",
@@ -125,6 +123,7 @@ NOT_OFFERED = {
     "laplace_mhmc": "it integrates over variables that it has to be told",
     "mclmc": "it never rejects, so that its draws are off unnoticed; adjusted_mclmc does",
     "mgrad_gaussian": "it brings a prior of its own that would count twice",
+    "multinomial_hmc": _ONE_WAY,
     "nss": "it is a nested sampler",
     "nsswig": "it is a nested sampler",
     "orbital_hmc": "its states are whole orbits with weights",
