@@ -21,7 +21,7 @@ from bamopipe.errors import UserError, nearest
 from bamopipe.schema import Range, choice, read
 
 # Raised by hand when the same frozen config comes to mean another posterior.
-FIT_VERSION = 2
+FIT_VERSION = 3
 
 
 def _scale(value: Any, key: str) -> Any:

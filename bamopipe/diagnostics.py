@@ -176,7 +176,7 @@ def checks(tree: xr.DataTree) -> list[Check]:
         _finite(tree),
         _r_hat(table, chains),
         _ess(table, chains),
-        _evidence(tree.attrs["log_evidence_se"], chains),
+        _evidence(tree.attrs["log_evidence_se"]),
         _chains(chains),
         *_mutations(smc),
         *_acceptance(smc),
@@ -285,12 +285,10 @@ def _ess(table: pd.DataFrame, chains: int) -> Check:
     return Check("ess", value, ESS_ABOVE, ok, False, message)
 
 
-def _evidence(error: float, chains: int) -> Check:
+def _evidence(error: float) -> Check:
     ok = error < LOG_EVIDENCE_SE_BELOW
     message = f"The log evidence has a standard error of {error:.3f}."
-    if chains < 2:
-        message = "The standard error of the log evidence needs at least 2 chains."
-    elif not ok:
+    if not ok:
         message = (
             f"The log evidence is imprecise: standard error {error:.3f}, not below "
             f"{LOG_EVIDENCE_SE_BELOW}; use more particles or chains."

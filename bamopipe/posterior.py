@@ -157,7 +157,7 @@ def dataset(
 def _finish(tree: xr.DataTree, attrs: Mapping[Any, Any]) -> xr.DataTree:
     """Set the root attributes, those that sum up the chains included."""
     smc = tree["smc"].ds
-    value, error = combine_log_evidence(smc["log_evidence"].values)
+    value, error = combine_log_evidence(smc["log_evidence"].values, smc["log_evidence_se"].values)
     failures = [str(s) for s in smc["status"].values if s != "ok"]
     seeds = list(dict.fromkeys(int(s) for s in smc["seed"].values))
     seconds = {

@@ -286,9 +286,9 @@ def geweke(name: str, num_steps: int = 5) -> dict[str, float]:
             return jax.lax.fori_loop(0, num_steps, step, state).position
 
         keys = jax.random.split(jax.random.key(32), NUM_PARTICLES)
-        draws = jax.device_get(moved(keys, prior, data))
-    loc, scale, y = draws["loc"][:, 0], draws["scale"][:, 0], np.asarray(data["y"])
-    assert np.mean(loc != prior["loc"]) > 0.5
+        draws, start, data = jax.device_get((moved(keys, prior, data), prior, data))
+    loc, scale, y = draws["loc"][:, 0], draws["scale"][:, 0], data["y"]
+    assert np.mean(loc != start["loc"]) > 0.5
     residual = (y - loc[:, None]) / scale[:, None]
     uniform = {
         "loc": norm.cdf(loc),

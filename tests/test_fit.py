@@ -14,7 +14,7 @@ from bamopipe import posterior
 from bamopipe.stages import diagnose
 
 CONFIG = {
-    "fit_version": 2,
+    "fit_version": 3,
     "precision": "float64",
     "model": {
         "_target_": "bamopipe.models.eight_schools.model",
@@ -157,7 +157,7 @@ def edited(**changes):
         ("a: [", "is no YAML"),
         ("just text", "must be a mapping"),
         (edited(precison="float64"), "precison"),
-        (edited(fit_version=1), "fit_version"),
+        (edited(fit_version=2), "fit_version"),
         (edited(model={**CONFIG["model"], "_target_": "os.system"}), "trusted"),
         (edited(model={**CONFIG["model"], "tau": "LgNormal(5, 1)"}), "did you mean 'LogNormal'"),
         (edited(model={**CONFIG["model"], "tau": "__import__('os')"}), "__import__"),

@@ -11,7 +11,7 @@ import yaml
 import project
 
 CONFIG = {
-    "fit_version": 2,
+    "fit_version": 3,
     "precision": "float64",
     "model": {
         "_target_": "bamopipe.models.expectancy_valence.model",

@@ -54,7 +54,7 @@ def test_there_is_always_a_chain_dimension():
     assert result["final_state"].particles["mu"].shape == (1, 50)
     assert result["final_state"].weights.shape == (1, 50)
     assert result.log_evidence_chains.shape == (1,)
-    assert np.isnan(result.log_evidence_se)
+    assert 0 < result.log_evidence_se == result.log_evidence_se_chains[0] < 0.5
 
 
 @pytest.mark.parametrize("num_particles", [7, 1000, 1001, 2500])
@@ -294,13 +294,40 @@ def test_bad_settings(settings, message):
 
 def test_combined_evidence_is_the_log_of_the_mean():
     logs = np.array([-1000.0, -1001.0, -999.5])
-    value, error = combine_log_evidence(logs)
+    value, error = combine_log_evidence(logs, np.zeros(3))
     z = np.exp(logs + 1000)
     np.testing.assert_allclose(value, np.log(z.mean()) - 1000)
     np.testing.assert_allclose(error, z.std(ddof=1) / z.mean() / 3**0.5)
-    assert np.isnan(combine_log_evidence([0.0, np.nan])[0])
+    # estimates that agree are not more precise than they say themselves
+    _, error = combine_log_evidence([0.0, 0.0], [0.3, 0.4])
+    np.testing.assert_allclose(error, 0.25)
+    assert np.isnan(combine_log_evidence([0.0, np.nan], [0.1, 0.1])[0])
     with pytest.raises(ValueError, match="shape"):
-        combine_log_evidence(0.0)
+        combine_log_evidence(0.0, 0.1)
+
+
+def test_one_chain_knows_its_error():
+    """The error from the genealogy of each of 200 chains against how far they are apart."""
+    result = make_engine(num_chains=200, num_particles=200).run(jax.random.key(4))
+    true, stated = result.log_evidence_chains.std(), result.log_evidence_se_chains
+    # a standard deviation of 200 numbers is known to 5%
+    assert 0.8 < np.sqrt(np.mean(stated**2)) / true < 1.25
+
+
+def test_an_adapted_number_of_mutations_does_not_bias_the_evidence():
+    """Eight schools by HMC: chains that ended their moves themselves were off by 7 errors."""
+    engine = SMCInference(
+        make_eight_schools(),
+        mcmc_sampler(make_eight_schools(), blackjax.hmc),
+        num_particles=200,
+        num_chains=300,
+    )
+    result = engine.run(jax.random.key(11))
+    expected = exact.eight_schools().log_evidence
+    assert abs(result.log_evidence - expected) < 4 * result.log_evidence_se
+    numbers = [stage.num_mutations for stages in result.stages for stage in stages]
+    assert max(numbers) <= 200
+    assert all(number == int(number) for number in numbers)
 
 
 def test_plain_log_lines_without_a_terminal(caplog):

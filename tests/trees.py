@@ -57,6 +57,7 @@ def tree(draws, *, dims=None, coords=None, seeds=(0, 0, 1, 1), stages=6, **optio
             "acceptance_rate": (("chain", "stage", "update"), rates),
             "scale": (("chain", "stage", "update"), np.full(rates.shape, np.nan)),
             "log_evidence": ("chain", per_chain),
+            "log_evidence_se": ("chain", np.full(chains, 0.02)),
             "num_stages": ("chain", np.full(chains, stages)),
             "max_mutations": ("chain", np.full(chains, 200.0)),
             "compile_seconds": ("chain", np.full(chains, 2.5)),
@@ -71,7 +72,7 @@ def tree(draws, *, dims=None, coords=None, seeds=(0, 0, 1, 1), stages=6, **optio
         },
     )
     weights = np.exp(per_chain - per_chain.max())
-    error = weights.std(ddof=1) / weights.mean() / np.sqrt(chains) if chains > 1 else np.nan
+    error = weights.std(ddof=1) / weights.mean() / np.sqrt(chains) if chains > 1 else 0.02
     config = {
         "model": {"_target_": "bamopipe.models.eight_schools.model", "tau": "LogNormal(5, 1)"},
         "inference": {"name": "smc", "num_particles": count, "target_ess": 0.5},

@@ -118,6 +118,7 @@ def _stages(engine: SMCInference, result: Result) -> xr.Dataset:
             scale[chain, index] = [stage.scale.get(u, np.nan) for u in updates]
     by_chain = {
         "log_evidence": result.log_evidence_chains,
+        "log_evidence_se": result.log_evidence_se_chains,
         "num_stages": np.asarray(num_stages),
         "max_mutations": np.full(
             num_chains, np.nan if engine.num_mutations else float(engine.max_mutations)

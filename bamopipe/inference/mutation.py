@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bamopipe.samplers.base import LOG_SCALE, Kernel, Parameters, State
-from bamopipe.samplers.coordinates import fences
+from bamopipe.samplers.coordinates import fences, to_coordinates
 from bamopipe.target import Target, sum_of
 
 
@@ -39,11 +39,14 @@ def mutate(
     key: Array,
     temperature: Array,
     most: Array,
-    forgotten: Array,
+    low: Array,
     parameters: dict[str, Parameters],
     state: State,
 ) -> tuple[State, Mutation]:
     """Step the kernel until the particles have forgotten where they started.
+
+    After 1, 2, 4, ... steps their correlation with the start is measured; once it is low, as many
+    steps again are made.
 
     Parameters
     ----------
@@ -51,8 +54,8 @@ def mutate(
         Of the steps.
     most
         How many steps at most.
-    forgotten
-        The highest correlation with its start that a coordinate may have in the end; -inf for
+    low
+        The highest correlation with its start that any coordinate may have half-way; -inf for
         `most` steps in any case.
     parameters
         From `Kernel.tune`.
@@ -63,14 +66,12 @@ def mutate(
     bounds = fences(start)
     start = _standardised(start, bounds)
 
-    def goes_on(carry):
-        count, state, *_ = carry
+    def is_low(state):
         now = _standardised(_features(target, state), bounds)
-        correlation = jnp.max(jnp.abs(jnp.mean(start * now, axis=1)))
-        return (count == 0) | ((count < most) & (correlation > forgotten))
+        return ~(jnp.max(jnp.abs(jnp.mean(start * now, axis=1))) > low)
 
     def step(carry):
-        count, state, parameters, accepted, is_nan = carry
+        count, goal, state, parameters, accepted, is_nan = carry
         state, infos = kernel.step(
             jax.random.fold_in(key, count), state, temperature, parameters, target
         )
@@ -79,12 +80,20 @@ def mutate(
             is_nan = {
                 n: flag | info.is_nan[n] if n in info.is_nan else flag for n, flag in is_nan.items()
             }
-        return count + 1, state, kernel.adapt(parameters, infos), accepted, is_nan
+        count = count + 1
+        is_due = (goal == most) & (jnp.bitwise_count(count) == 1)
+        is_done = jax.lax.cond(is_due, is_low, lambda state: jnp.array(False), state)
+        goal = jnp.where(is_done, jnp.minimum(2 * count, most), goal)
+        return count, goal, state, kernel.adapt(parameters, infos), accepted, is_nan
 
     accepted = {block.name: jnp.zeros_like(temperature) for block in kernel.blocks}
     is_nan = {name: jnp.array(False) for name in state.log_factors}
-    count, state, parameters, accepted, is_nan = jax.lax.while_loop(
-        goes_on, step, (jnp.zeros_like(most), state, parameters, accepted, is_nan)
+    nothing = jnp.zeros_like(most)
+    # A goal of 0, with which the engine compiles, makes no step.
+    count, _, state, parameters, accepted, is_nan = jax.lax.while_loop(
+        lambda carry: carry[0] < carry[1],
+        step,
+        (nothing, most, state, parameters, accepted, is_nan),
     )
     report = Mutation(
         {name: total / count for name, total in accepted.items()},
@@ -95,22 +104,34 @@ def mutate(
     return state, report
 
 
-def forgotten_below(target: Target, num_particles: int) -> float:
-    """Return the correlation with their start at which that many particles have forgotten it.
+def low_correlation(target: Target, num_particles: int) -> float:
+    """Return a correlation with their start that particles have when half of it is forgotten.
 
-    That is 0.1, or more where chance alone gives the highest of all correlations of independent
-    particles more than that.
+    That is 0.2, so that it is less than 0.1 after as many steps again; or more where chance alone
+    gives the highest of all correlations of so few independent particles more than that.
     """
     sizes = [math.prod(target.program.shapes[name]) for name in target.latent]
     by_chance = math.sqrt(2 * math.log(2 * (1 + sum(sizes))) / num_particles)
-    return min(max(0.1, by_chance), 0.3)
+    return min(max(0.2, 2 * by_chance), 0.5)
 
 
 def _features(target: Target, state: State) -> Array:
-    """Return what is to be forgotten: all coordinates, and the log likelihood."""
-    flat = [jnp.asarray(v, float).reshape(-1, v.shape[-1]) for v in state.position.values()]
+    """Return what is to be forgotten: all free coordinates, and the log likelihood."""
+    discrete = [name for name in target.latent if name in target.program.discrete]
+    smooth = tuple(name for name in target.latent if name not in discrete)
+    flat = [jnp.asarray(state.position[n], float) for n in discrete]
+    flat = [values.reshape(-1, values.shape[-1]) for values in flat]
+    if smooth:
+        flat.append(
+            jax.vmap(lambda p: to_coordinates(target, p, smooth), in_axes=-1, out_axes=-1)(
+                state.position
+            )
+        )
     log_likelihood = sum_of(state.log_factors, target.observed)
-    return jnp.concatenate([*flat, jnp.broadcast_to(log_likelihood, (1, flat[0].shape[-1]))])
+    flat.append(jnp.broadcast_to(log_likelihood, (1, flat[0].shape[-1])))
+    features = jnp.concatenate(flat)
+    # A value at the very edge of its support has coordinates that are not finite.
+    return jnp.nan_to_num(features)
 
 
 def _standardised(x: Array, bounds: tuple[Array, Array]) -> Array:

@@ -72,6 +72,8 @@ class Result:
         The particles.
     log_evidence_chains
         Log evidence of each chain, shape (chain,); NaN where a chain did not reach temperature 1.
+    log_evidence_se_chains
+        Standard error of each, from its genealogy.
     stages
         One list a chain of one `Stage` a temperature.
     prior
@@ -84,6 +86,7 @@ class Result:
 
     final_state: FinalState
     log_evidence_chains: np.ndarray
+    log_evidence_se_chains: np.ndarray
     stages: tuple[tuple[Stage, ...], ...]
     prior: dict[str, np.ndarray]
     status: tuple[str, ...]
@@ -92,12 +95,12 @@ class Result:
     @property
     def log_evidence(self) -> float:
         """Log marginal likelihood: the log of the chains' mean evidence."""
-        return combine_log_evidence(self.log_evidence_chains)[0]
+        return combine_log_evidence(self.log_evidence_chains, self.log_evidence_se_chains)[0]
 
     @property
     def log_evidence_se(self) -> float:
-        """Its standard error between chains; NaN with a single chain."""
-        return combine_log_evidence(self.log_evidence_chains)[1]
+        """Its standard error: between chains or by their genealogies, whichever is larger."""
+        return combine_log_evidence(self.log_evidence_chains, self.log_evidence_se_chains)[1]
 
     @property
     def converged(self) -> bool:

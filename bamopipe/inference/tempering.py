@@ -14,7 +14,7 @@ BISECTIONS = 60
 
 
 class Reweighting(NamedTuple):
-    """What a reweighting found, all scalars.
+    """What a reweighting found.
 
     Attributes
     ----------
@@ -24,11 +24,17 @@ class Reweighting(NamedTuple):
         Log of the mean weight.
     ess
         Effective sample size of the weights, in particles.
+    weights
+        Of all particles, with the sum 1.
+    ancestors
+        Index of the particle that each new one is a copy of.
     """
 
     temperature: Array
     log_evidence_increment: Array
     ess: Array
+    weights: Array
+    ancestors: Array
 
 
 def reweigh_and_resample(
@@ -98,14 +104,17 @@ def reweigh_and_resample(
     weights = jnp.exp(w - largest)
     increment = largest + jnp.log(total(weights) / num_particles)
 
-    ancestors = resampling_fn(key, jnp.ravel(weights / total(weights)), num_particles)
+    weights = jnp.ravel(weights / total(weights))
+    ancestors = resampling_fn(key, weights, num_particles)
     # Particles beyond the last one only fill their block.
-    ancestors = jnp.resize(ancestors, (num_blocks * block_size,))
+    filled = jnp.resize(ancestors, (num_blocks * block_size,))
 
     def take(leaf):
         flat = jnp.moveaxis(leaf, 0, -2).reshape(*leaf.shape[1:-1], num_blocks * block_size)
-        chosen = flat[..., ancestors].reshape(*leaf.shape[1:-1], num_blocks, block_size)
+        chosen = flat[..., filled].reshape(*leaf.shape[1:-1], num_blocks, block_size)
         return jnp.moveaxis(chosen, -2, 0)
 
-    found = Reweighting(new_temperature, increment, ess(new_temperature))
+    found = Reweighting(
+        new_temperature, increment, ess(new_temperature), weights[:num_particles], ancestors
+    )
     return jax.tree.map(take, state), found
