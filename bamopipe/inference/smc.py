@@ -186,6 +186,7 @@ class _Run:
             if self.engine.num_mutations is None:
                 self.pilot = self._fly_pilot()
             self._start()
+            _check_possible(self.engine.target, self.chains)
             prior = self._positions(PRIOR_DRAWS_KEPT)
             while self._running:
                 self._stage()
@@ -249,7 +250,6 @@ class _Run:
                     "the observations are impossible at every draw from the prior of this chain; "
                     "use more particles, or another prior"
                 )
-        _check_possible(self.engine.target, self.chains)
 
     def _draw(self, chain_key, block: int) -> State:
         engine = self.engine

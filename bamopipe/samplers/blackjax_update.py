@@ -96,7 +96,7 @@ class BlackJAXUpdate:
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         needed = [p.name for p in known if p.kind in named and p.default is p.empty]
         missing = [name for name in needed if name not in settings]
-        if missing and {*settings} <= {p.name for p in known}:
+        if self.space != "tuned" and missing and {*settings} <= {p.name for p in known}:
             advice = ""
             if self.factory in TUNINGS:
                 given = ", ".join(sorted(SCALES & {*settings}))
