@@ -136,7 +136,7 @@ def test_algorithms_with_one_way_paths_give_wrong_draws(name, settings):
             return jax.lax.fori_loop(0, 20, step, algorithm.init(x, key)).position
 
         end = moved(jax.random.split(jax.random.key(1), size), start)
-        expected = weight @ grid**2
+        expected, start, end = jax.device_get((weight @ grid**2, start, end))
     off_by = [(np.mean(x**2) - expected) / (np.std(x**2) / size**0.5) for x in (start, end)]
     assert abs(off_by[0]) < 4
     assert off_by[1] < -5

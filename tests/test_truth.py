@@ -14,7 +14,7 @@ from conftest import make_eight_schools, make_gaussian_mean, make_gibbs
 import exact
 from bamopipe.inference import SMCInference
 from bamopipe.inference.smc import _Run
-from bamopipe.samplers import mcmc_sampler, random_walk
+from bamopipe.samplers import mcmc_sampler, metropolis
 
 KEY, NUM_CHAINS = 20, 16
 STEP_SIZE = dict(mu=3.0, tau=3.0, theta=4.0)
@@ -103,7 +103,7 @@ def temper_everything(monkeypatch):
     def tempered(target, factors, temperature):
         return sum(temperature * f if name in ("theta", "y") else f for name, f in factors.items())
 
-    monkeypatch.setattr(random_walk, "tempered", tempered)
+    monkeypatch.setattr(metropolis, "tempered", tempered)
 
 
 def skip_the_last_moves(monkeypatch):
@@ -112,9 +112,9 @@ def skip_the_last_moves(monkeypatch):
     def without_moves(self):
         move = self.move
 
-        def still(target, parameters, key, number, block, temperature, num_mutations, state):
-            kept = num_mutations * (temperature < 1)
-            return move(target, parameters, key, number, block, temperature, kept, state)
+        def still(target, key, stage, block, temperature, until, parameters, state):
+            until = until[0] * (temperature < 1), until[1]
+            return move(target, key, stage, block, temperature, until, parameters, state)
 
         self.move = still
         stage(self)
