@@ -117,19 +117,12 @@ def low_correlation(target: Target, num_particles: int) -> float:
 
 def _features(target: Target, state: State) -> Array:
     """Return what is to be forgotten: all free coordinates, and the log likelihood."""
-    discrete = [name for name in target.latent if name in target.program.discrete]
-    smooth = tuple(name for name in target.latent if name not in discrete)
-    flat = [jnp.asarray(state.position[n], float) for n in discrete]
-    flat = [values.reshape(-1, values.shape[-1]) for values in flat]
-    if smooth:
-        flat.append(
-            jax.vmap(lambda p: to_coordinates(target, p, smooth), in_axes=-1, out_axes=-1)(
-                state.position
-            )
-        )
+    coordinates = jax.vmap(
+        lambda p: to_coordinates(target, p, target.latent), in_axes=-1, out_axes=-1
+    )(state.position)
     log_likelihood = sum_of(state.log_factors, target.observed)
-    flat.append(jnp.broadcast_to(log_likelihood, (1, flat[0].shape[-1])))
-    features = jnp.concatenate(flat)
+    log_likelihood = jnp.broadcast_to(log_likelihood, (1, coordinates.shape[-1]))
+    features = jnp.concatenate([jnp.asarray(coordinates, float), log_likelihood])
     # A value at the very edge of its support has coordinates that are not finite.
     return jnp.nan_to_num(features)
 

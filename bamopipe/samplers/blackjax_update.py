@@ -138,9 +138,10 @@ class BlackJAXUpdate:
 
     def adapt(self, parameters: Parameters, info: Info) -> Parameters:
         """Take longer steps if many were accepted, shorter ones if few."""
-        tuning = TUNINGS.get(self.factory)
-        if self.space != "tuned" or tuning is None or tuning.acceptance_rate is None:
+        if LOG_SCALE not in parameters:
             return parameters
+        tuning = TUNINGS[self.factory]
+        assert tuning.acceptance_rate is not None
         log_scale = parameters[LOG_SCALE] + info.acceptance_rate - tuning.acceptance_rate
         if tuning.longest_path is not None:
             log_scale = jnp.minimum(log_scale, 0.0)
