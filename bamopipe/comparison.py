@@ -99,7 +99,9 @@ def evidence_table(runs: Sequence[Evidence]) -> pd.DataFrame:
         else:
             note = "compared only with runs on the same data" if elsewhere else ""
         table.loc[same, "note"] = note
+    without = table["converged"].values & np.isnan(table["log_evidence"].values)
     table.loc[~usable, "note"] = "did not converge: not compared"
+    table.loc[without, "note"] = "Markov chain Monte Carlo gives no evidence"
     order = np.lexsort((-table["log_evidence"].fillna(-np.inf).values, data))
     return table.iloc[order].reset_index(drop=True)
 

@@ -199,7 +199,19 @@ class SMC:
     max_temperatures: Count = 200
 
 
-ENGINES: dict[str, type] = {"smc": SMC}
+@dataclass(frozen=True)
+class MCMC:
+    """Markov chain Monte Carlo."""
+
+    name: Literal["mcmc"]
+    num_chains: Count = 4
+    num_samples: Count = 1000
+    num_warmup: Annotated[int, Range(0)] = 1000
+    num_burn: Annotated[int, Range(0)] = 0
+    num_thin: Count = 1
+
+
+ENGINES: dict[str, type] = {"mcmc": MCMC, "smc": SMC}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """What the draws say, how precisely, and whether to believe them.
 
-Each chain is an independent run of sequential Monte Carlo and its particles are equally weighted
-draws without any order, so autocorrelation along ``draw`` means nothing. All Monte Carlo errors
-here come from how much the chains differ.
+Each chain of sequential Monte Carlo is an independent run, and its particles are equally weighted
+draws without any order, so autocorrelation along ``draw`` means nothing: Monte Carlo errors come
+from how much the chains differ. The draws of Markov chain Monte Carlo follow each other; there the
+estimates are ArviZ's.
 """
 
 from typing import Any, NamedTuple
@@ -11,11 +12,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bamopipe.posterior import by_chain, is_mcmc
+
 R_HAT_BELOW = 1.01
 ESS_ABOVE = 400
 LOG_EVIDENCE_SE_BELOW = 0.1
 CHAINS_AT_LEAST = 8
 STUCK_BELOW = 0.001
+DIVERGING_BELOW = 0.005
+BFMI_ABOVE = 0.3
 ACCEPTANCE_WITHIN = (0.05, 0.9)
 
 
@@ -69,9 +74,37 @@ def convergence(tree: xr.DataTree) -> pd.DataFrame:
 
         With one chain the last four are NaN. A constant has no ``r_hat`` (NaN), and one that
         differs between chains has an infinite one.
+
+        For Markov chain Monte Carlo these four come from autocorrelation and split chains (Vehtari
+        et al. 2021); ``ess`` is the smaller of the bulk's and the tails'.
     """
-    tables = [_convergence(draws) for draws in tree.children["posterior"].data_vars.values()]
-    return pd.concat(tables)
+    estimate = _of_sequences if is_mcmc(tree) else _convergence
+    return pd.concat([estimate(draws) for draws in tree.children["posterior"].data_vars.values()])
+
+
+def _of_sequences(draws: xr.DataArray) -> pd.DataFrame:
+    from arviz_stats.base import array_stats
+
+    values = _matrix(draws)
+    pooled = values.reshape(-1, values.shape[2])
+    varies = np.ptp(pooled, axis=0) > 0
+    found = {
+        "mean": pooled.mean(axis=0),
+        "sd": np.where(varies, pooled.std(axis=0, ddof=1), 0.0),
+        "mcse_mean": np.zeros(varies.size),
+        "mcse_sd": np.zeros(varies.size),
+        "ess": np.full(varies.size, float(len(pooled))),
+        "r_hat": np.full(varies.size, np.nan),
+    }
+    if varies.any():
+        usual: dict[str, Any] = {"ary": values[:, :, varies], "chain_axis": 0, "draw_axis": 1}
+        found["mcse_mean"][varies] = array_stats.mcse(**usual, method="mean")
+        found["mcse_sd"][varies] = array_stats.mcse(**usual, method="sd")
+        bulk = array_stats.ess(**usual, method="bulk")
+        tail = array_stats.ess(**usual, method="tail", prob=(0.05, 0.95))
+        found["ess"][varies] = np.minimum(bulk, tail)
+        found["r_hat"][varies] = array_stats.rhat(**usual)
+    return pd.DataFrame(found, index=labels(draws))
 
 
 def _convergence(draws: xr.DataArray) -> pd.DataFrame:
@@ -167,19 +200,28 @@ def checks(tree: xr.DataTree) -> list[Check]:
     list of Check
         The required checks first, then advice.
     """
-    table = convergence(tree)
-    smc = tree.children["smc"].dataset
-    chains = tree.children["posterior"].sizes["chain"]
+    table, chains = convergence(tree), by_chain(tree)
+    if is_mcmc(tree):
+        longer = "run longer chains (num_samples), or a longer warm-up"
+        return [
+            _status(chains),
+            _finite(tree),
+            _r_hat(table, 2, longer),
+            _ess(table, 2, longer),
+            *_energies(tree.children["sample_stats"].dataset),
+            *_acceptance(_mean_acceptance(tree), chains),
+        ]
+    more, count = "use more particles or more mutations", chains.sizes["chain"]
     return [
-        _status(smc),
-        _temperature(smc),
+        _status(chains),
+        _temperature(chains),
         _finite(tree),
-        _r_hat(table, chains),
-        _ess(table, chains),
+        _r_hat(table, count, more),
+        _ess(table, count, more),
         _evidence(tree.attrs["log_evidence_se"]),
-        _chains(chains),
-        *_mutations(smc),
-        *_acceptance(smc),
+        _chains(count),
+        *_mutations(chains),
+        *_acceptance(_last_acceptance(chains), chains),
     ]
 
 
@@ -253,7 +295,7 @@ def _finite(tree: xr.DataTree) -> Check:
     return Check("finite_draws", count, 0, count == 0, True, message)
 
 
-def _r_hat(table: pd.DataFrame, chains: int) -> Check:
+def _r_hat(table: pd.DataFrame, chains: int, advice: str) -> Check:
     if chains < 2:
         message = (
             "With one chain neither convergence nor the Monte Carlo error can be judged; run at "
@@ -265,13 +307,13 @@ def _r_hat(table: pd.DataFrame, chains: int) -> Check:
     message = f"The chains agree (largest R-hat {value:.3f}, {worst})."
     if not ok:
         message = (
-            f"The chains disagree about {worst}: R-hat {value:.3f}, not below {R_HAT_BELOW}; use "
-            "more particles or more mutations."
+            f"The chains disagree about {worst}: R-hat {value:.3f}, not below {R_HAT_BELOW}; "
+            f"{advice}."
         )
     return Check("r_hat", value, R_HAT_BELOW, ok, True, message)
 
 
-def _ess(table: pd.DataFrame, chains: int) -> Check:
+def _ess(table: pd.DataFrame, chains: int, advice: str) -> Check:
     worst, value = _extreme(table["ess"], "min")
     ok = value >= ESS_ABOVE
     message = f"The effective number of draws is at least {value:.0f} ({worst})."
@@ -280,7 +322,7 @@ def _ess(table: pd.DataFrame, chains: int) -> Check:
     elif not ok:
         message = (
             f"Only {value:.0f} effective draws of {worst} (wanted: {ESS_ABOVE}), so its mean is "
-            "imprecise; use more particles, mutations or chains."
+            f"imprecise; {advice}."
         )
     return Check("ess", value, ESS_ABOVE, ok, False, message)
 
@@ -324,16 +366,49 @@ def _mutations(smc: xr.Dataset) -> list[Check]:
     return [Check("num_mutations", last, limit, ok, False, message)]
 
 
-def _acceptance(smc: xr.Dataset) -> list[Check]:
-    low, high = ACCEPTANCE_WITHIN
-    # A chain that failed before its first move accepted nothing.
-    last = _last(smc["acceptance_rate"], smc).fillna(0)
+def _energies(statistics: xr.Dataset) -> list[Check]:
+    """Ask what gradient kernels tell of paths that went astray, and of how energy moves."""
     found = []
-    for rate in last.mean("chain"):
-        value, update = rate.item(), rate["update"].item()
-        ok = low <= value <= high
-        advice = ""
-        if rate["steps"].item() != "given":
+    if "diverging" in statistics:
+        count, share = int(statistics["diverging"].sum()), float(statistics["diverging"].mean())
+        ok = share <= DIVERGING_BELOW
+        message = f"{_count(count, 'draw')} came after a path that diverged ({share:.2%})."
+        if not ok:
+            message += " Part of the posterior is too narrow for the steps; see the pairs plot."
+        found.append(Check("diverging", share, DIVERGING_BELOW, ok, True, message))
+    if "energy" in statistics:
+        from arviz_stats.base import array_stats
+
+        energy = statistics["energy"].transpose("chain", "draw").values
+        value = float(np.min(array_stats.bfmi(energy, chain_axis=0, draw_axis=1)))
+        ok = value >= BFMI_ABOVE
+        message = f"The energy moves freely (E-BFMI {value:.2f})."
+        if not ok:
+            message = (
+                f"The energy moves slowly (E-BFMI {value:.2f}, wanted: {BFMI_ABOVE}): the tails "
+                "may not have been reached; another parameterisation may help."
+            )
+        found.append(Check("bfmi", value, BFMI_ABOVE, ok, False, message))
+    return found
+
+
+def _mean_acceptance(tree: xr.DataTree) -> xr.DataArray:
+    return tree.children["sample_stats"].dataset["acceptance_rate"].mean(["chain", "draw"])
+
+
+def _last_acceptance(smc: xr.Dataset) -> xr.DataArray:
+    # A chain that failed before its first move accepted nothing.
+    return _last(smc["acceptance_rate"], smc).fillna(0).mean("chain")
+
+
+def _acceptance(rates: xr.DataArray, chains: xr.Dataset) -> list[Check]:
+    low, high = ACCEPTANCE_WITHIN
+    found = []
+    for value, update, steps in zip(
+        rates.values.tolist(), rates["update"].values, chains["steps"].values, strict=True
+    ):
+        ok, advice = low <= value <= high, ""
+        if steps != "given":
             ok = value >= low
             advice = "" if ok else "; another kernel may fit this posterior better"
         elif not ok:

@@ -1,6 +1,6 @@
 """Results as xarray trees in ArviZ's schema, and as netCDF files.
 
-Groups: ``posterior``, ``sample_stats``, ``smc`` (one row a temperature), ``prior``,
+Groups: ``posterior``, ``sample_stats``, ``smc`` (one row a temperature) or ``mcmc``, ``prior``,
 ``prior_predictive``, ``posterior_predictive``, ``log_likelihood``, ``observed_data`` and
 ``constant_data``; with new data also ``predictions`` and ``predictions_constant_data``. Independent
 seeds are stacked along ``chain``, with the seed of each chain as the coordinate ``seed``.
@@ -20,7 +20,7 @@ from bamopipe.files import atomic_write
 
 Arrays = Mapping[str, np.ndarray]
 
-# Leading dimensions of each group's variables. `smc` names all dimensions of its variables itself.
+# Leading dimensions of each group's variables. That of the engine names all dimensions itself.
 SAMPLE_DIMS = {
     "posterior": ("chain", "draw"),
     "sample_stats": ("chain", "draw"),
@@ -35,7 +35,7 @@ SAMPLE_DIMS = {
 
 def make(
     groups: Mapping[str, Arrays],
-    smc: xr.Dataset,
+    engine: tuple[str, xr.Dataset],
     dims: Mapping[str, Sequence[str] | None],
     coords: Mapping[str, np.ndarray],
     attrs: Mapping[str, Any],
@@ -47,8 +47,9 @@ def make(
     ----------
     groups
         Group -> variable -> array, with the leading dimensions of `SAMPLE_DIMS`.
-    smc
-        Statistics by stage; dims ``chain``, ``stage`` and ``update``.
+    engine
+        The engine's name, "smc" or "mcmc", and what it says of each chain: ``status``,
+        ``compile_seconds``, ``sample_seconds`` and more.
     dims
         Variable, or ``group/variable`` where a group differs, -> names of its own dimensions;
         ``<variable>_dim_<n>`` where there are none.
@@ -69,7 +70,8 @@ def make(
         for group, arrays in groups.items()
         if arrays
     }
-    tree["smc"] = smc.assign_coords(chain=np.arange(smc.sizes["chain"]))
+    name, statistics = engine
+    tree[name] = statistics.assign_coords(chain=np.arange(statistics.sizes["chain"]))
     for group, part in tree.items():
         if "chain" in part.dims:
             tree[group] = part.assign_coords(seed=("chain", np.full(part.sizes["chain"], seed)))
@@ -88,7 +90,7 @@ def concatenate(trees: Sequence[xr.DataTree], seeds: Sequence[int]) -> xr.DataTr
     """
     parts = []
     for seed in seeds:
-        holding = [tree for tree in trees if np.any(tree["smc"].ds["seed"] == seed)]
+        holding = [tree for tree in trees if np.any(by_chain(tree)["seed"] == seed)]
         if not holding:
             raise UserError(f"seed {seed} is in none of the {len(trees)} files of this run")
         parts.append((holding[0], seed))
@@ -104,6 +106,16 @@ def concatenate(trees: Sequence[xr.DataTree], seeds: Sequence[int]) -> xr.DataTr
         stacked = xr.concat(pieces, dim="chain", join="outer", data_vars="all", coords="minimal")
         merged[group] = stacked.assign_coords(chain=np.arange(stacked.sizes["chain"]))
     return _finish(xr.DataTree.from_dict(merged), trees[0].attrs)
+
+
+def is_mcmc(tree: xr.DataTree) -> bool:
+    """Tell whether the draws of a chain follow each other, as those of SMC do not."""
+    return "mcmc" in tree.children
+
+
+def by_chain(tree: xr.DataTree) -> xr.Dataset:
+    """Return what the engine says of each chain, the group ``smc`` or ``mcmc``."""
+    return tree.children["mcmc" if is_mcmc(tree) else "smc"].dataset
 
 
 def write(tree: xr.DataTree, path: str | os.PathLike) -> None:
@@ -156,12 +168,16 @@ def dataset(
 
 def _finish(tree: xr.DataTree, attrs: Mapping[Any, Any]) -> xr.DataTree:
     """Set the root attributes, those that sum up the chains included."""
-    smc = tree["smc"].ds
-    value, error = combine_log_evidence(smc["log_evidence"].values, smc["log_evidence_se"].values)
-    failures = [str(s) for s in smc["status"].values if s != "ok"]
-    seeds = list(dict.fromkeys(int(s) for s in smc["seed"].values))
+    chains = by_chain(tree)
+    value = error = float("nan")
+    if "log_evidence" in chains:
+        value, error = combine_log_evidence(
+            chains["log_evidence"].values, chains["log_evidence_se"].values
+        )
+    failures = [str(s) for s in chains["status"].values if s != "ok"]
+    seeds = list(dict.fromkeys(int(s) for s in chains["seed"].values))
     seconds = {
-        name: float(sum(smc[name].values[smc["seed"].values == seed][0] for seed in seeds))
+        name: float(sum(chains[name].values[chains["seed"].values == seed][0] for seed in seeds))
         for name in ("compile_seconds", "sample_seconds")
     }
     tree.attrs = {

@@ -78,7 +78,7 @@ def test_steps_become_as_long_as_is_good(name):
             state, infos = step(jax.random.key(index), state, jnp.asarray(1.0), parameters, target)
             parameters = kernel.adapt(parameters, infos)
             for block, info in infos.items():
-                rates[block].append(float(info.acceptance_rate))
+                rates[block].append(float(info.acceptance_rate.mean()))
     for block in kernel.blocks:
         rate = np.mean(rates[block.name][-10:])
         if isinstance(block.update, TunedRandomWalk):

@@ -10,13 +10,18 @@ import xarray as xr
 
 from bamopipe import posterior
 from bamopipe.inference.follow import follow
-from bamopipe.inference.result import Result
+from bamopipe.inference.mcmc import MCMCInference
+from bamopipe.inference.result import Draws, Result
 from bamopipe.inference.smc import SMCInference
+from bamopipe.samplers import Kernel
 from bamopipe.target import precision_context
 
 
 def to_datatree(
-    engine: SMCInference, result: Result, seed: int, attrs: Mapping[str, Any] | None = None
+    engine: SMCInference | MCMCInference,
+    result: Result | Draws,
+    seed: int,
+    attrs: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
     """Collect draws, predictions, pointwise likelihoods, statistics and data of one run.
 
@@ -51,20 +56,30 @@ def to_datatree(
     """
     target, model = engine.target, engine.model
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predict"))
-    final = result.final_state
+    if isinstance(result, Draws):
+        draws, statistics, by_chain = (
+            result.draws,
+            _sample_stats(result),
+            _chains(engine.mcmc_kernel, result),
+        )
+    else:
+        assert isinstance(engine, SMCInference)
+        final = result.final_state
+        draws, by_chain = final.particles, _stages(engine, result)
+        statistics = {
+            "lp": final.log_prior + final.log_likelihood,
+            "log_prior": final.log_prior,
+        }
     with precision_context(engine.precision):
-        after = follow(target, key, final.particles)
+        after = follow(target, key, draws)
         before = follow(target, jax.random.fold_in(key, zlib.crc32(b"prior")), result.prior)
         data = {
             name: np.asarray(model.nodes[name].value, value.dtype)
             for name, value in target.data.items()
         }
     groups = {
-        "posterior": {**final.particles, **after.deterministics},
-        "sample_stats": {
-            "lp": final.log_prior + final.log_likelihood,
-            "log_prior": final.log_prior,
-        },
+        "posterior": {**draws, **after.deterministics},
+        "sample_stats": statistics,
         "prior": {**result.prior, **before.deterministics},
         "prior_predictive": before.predictions,
         "posterior_predictive": after.predictions,
@@ -73,7 +88,11 @@ def to_datatree(
         "constant_data": {n: v for n, v in data.items() if n not in target.observed},
     }
     dims = {name: node.dims for name, node in model.nodes.items()}
-    coords = dict(model.coords)
+    dims["sample_stats/acceptance_rate"] = ("update",)
+    coords = {
+        **model.coords,
+        "update": np.array([block.name for block in engine.mcmc_kernel.blocks]),
+    }
     for name, node in model.nodes.items():
         if node.missing is not None:  # a vector of the observations that were seen
             seen = f"{name}_seen"
@@ -86,7 +105,7 @@ def to_datatree(
             )
     return posterior.make(
         groups,
-        _stages(engine, result),
+        ("mcmc" if isinstance(result, Draws) else "smc", by_chain),
         dims=dims,
         coords=coords,
         attrs={
@@ -96,6 +115,30 @@ def to_datatree(
             **(attrs or {}),
         },
         seed=seed,
+    )
+
+
+def _sample_stats(result: Draws) -> dict[str, np.ndarray]:
+    """Put the acceptance rates of all updates into one array."""
+    rates = result.statistics["acceptance_rate"]
+    return {**result.statistics, "acceptance_rate": np.stack(list(rates.values()), axis=-1)}
+
+
+def _chains(kernel: Kernel, result: Draws) -> xr.Dataset:
+    """Say what there is to say of each chain as a whole."""
+    steps = kernel.steps()
+    num_chains = len(result.status)
+    scale = [result.scale.get(name, np.nan) for name in steps]
+    return xr.Dataset(
+        {
+            "status": ("chain", np.asarray(result.status, dtype=object)),
+            "scale": (("chain", "update"), np.tile(scale, (num_chains, 1))),
+            **{
+                f"{what}_seconds": ("chain", np.full(num_chains, seconds))
+                for what, seconds in result.timings.items()
+            },
+        },
+        coords={"update": list(steps), "steps": ("update", list(steps.values()))},
     )
 
 

@@ -75,7 +75,9 @@ def mutate(
         state, infos = kernel.step(
             jax.random.fold_in(key, count), state, temperature, parameters, target
         )
-        accepted = {name: accepted[name] + info.acceptance_rate for name, info in infos.items()}
+        accepted = {
+            name: accepted[name] + jnp.mean(info.acceptance_rate) for name, info in infos.items()
+        }
         for info in infos.values():
             is_nan = {
                 n: flag | info.is_nan[n] if n in info.is_nan else flag for n, flag in is_nan.items()

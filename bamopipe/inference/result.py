@@ -1,5 +1,6 @@
 """What an engine returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -112,3 +113,43 @@ class Result:
             return getattr(self, name)
         except AttributeError:
             raise KeyError(name) from None
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws and statistics of a run of Markov chain Monte Carlo.
+
+    Attributes
+    ----------
+    draws
+        Variable -> values of shape (chain, draw, ...).
+    statistics
+        ArviZ's name -> values of shape (chain, draw): "lp", "log_prior", and, as far as the kernel
+        has them, "diverging", "energy", "n_steps" and "tree_depth"; "acceptance_rate" by update.
+    prior
+        Variable -> draws from the prior, shape (chain, draw, ...).
+    scale
+        Update that tunes itself -> size of its steps, relative to the first one that it would take
+        in a standard normal.
+    status
+        "ok" or a sentence for each chain.
+    timings
+        Seconds spent: "compile" and "sample".
+    """
+
+    draws: dict[str, np.ndarray]
+    statistics: dict[str, Any]
+    prior: dict[str, np.ndarray]
+    scale: dict[str, float]
+    status: tuple[str, ...]
+    timings: dict[str, float]
+
+
+def nan_sentence(factors: Sequence[str], where: str) -> str:
+    """Say that the densities of some factors are not numbers."""
+    nodes = ", ".join(repr(name) for name in factors)
+    return (
+        f"the log density of node {nodes} is not a number {where}, inside the support; "
+        "look for a scale that can be negative, a division by zero, or the logarithm or root of a "
+        "negative number, in its parents or link_fn"
+    )

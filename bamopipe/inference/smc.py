@@ -2,7 +2,6 @@
 
 import math
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,9 +17,10 @@ from bamopipe.base import Model
 from bamopipe.errors import UserError
 from bamopipe.evidence.genealogy import Genealogy
 from bamopipe.inference.devices import Dealer
+from bamopipe.inference.keys import as_typed_key, purpose
 from bamopipe.inference.mutation import Mutation, low_correlation, mutate
 from bamopipe.inference.progress import ProgressReport
-from bamopipe.inference.result import OK, FinalState, Result, Stage
+from bamopipe.inference.result import OK, FinalState, Result, Stage, nan_sentence
 from bamopipe.inference.tempering import Reweighting, reweigh_and_resample
 from bamopipe.samplers.base import LOG_SCALE, Kernel, Parameters, State
 from bamopipe.target import Target, compile_target, precision_context
@@ -150,7 +150,7 @@ class SMCInference:
         # With more threads the linear algebra library sums in another order, and with other bits.
         with precision_context(self.precision), threadpool_limits(limits=1, user_api="blas"):
             self.mcmc_kernel.check(self.target)
-            return _Run(self, _as_typed_key(key)).result(start)
+            return _Run(self, as_typed_key(key)).result(start)
 
 
 class _Run:
@@ -168,7 +168,7 @@ class _Run:
         self.dealer = Dealer((engine.target,), engine.precision)
         self.is_pilot, self.pilot = False, list[Stage]()
         self.chain_keys = [
-            jax.random.fold_in(jax.random.fold_in(key, _purpose("smc")), chain)
+            jax.random.fold_in(jax.random.fold_in(key, purpose("smc")), chain)
             for chain in range(engine.num_chains)
         ]
         self.move = partial(_move, engine.mcmc_kernel)
@@ -215,7 +215,7 @@ class _Run:
         its standard error in eight schools with 500 particles).
         """
         engine = replace(self.engine, num_chains=1, num_particles=self.block_size)
-        pilot = _Run(engine, jax.random.fold_in(self.chain_keys[0], _purpose("pilot")))
+        pilot = _Run(engine, jax.random.fold_in(self.chain_keys[0], purpose("pilot")))
         pilot.dealer, pilot.is_pilot = self.dealer, True
         pilot._start()
         while pilot._running:
@@ -244,7 +244,7 @@ class _Run:
         for chain, state in enumerate(self.chains):
             broken = [n for n, f in state.log_factors.items() if np.isnan(f).any()]
             if broken:
-                self.status[chain] = _nan_sentence(broken, "at a draw from the prior")
+                self.status[chain] = nan_sentence(broken, "at a draw from the prior")
             elif any(np.all(state.log_factors[n] == -np.inf) for n in self.engine.target.observed):
                 self.status[chain] = (
                     "the observations are impossible at every draw from the prior of this chain; "
@@ -332,7 +332,7 @@ class _Run:
         broken = sorted({name for m in mutations for name, flag in m.is_nan.items() if flag})
         temperature = f"temperature {self.temperatures[chain]:.3g}"
         if broken:
-            self.status[chain] = _nan_sentence(broken, f"at {temperature}")
+            self.status[chain] = nan_sentence(broken, f"at {temperature}")
         elif reweighting.ess < LEAST_ESS * self.engine.num_particles:
             self.status[chain] = (
                 f"too few particles are possible: at {temperature} their effective sample size was "
@@ -420,7 +420,7 @@ def _draw(
     block: Array,
 ) -> State:
     """Draw a block of particles from the prior."""
-    key = jax.random.fold_in(jax.random.fold_in(chain_key, _purpose("prior")), block)
+    key = jax.random.fold_in(jax.random.fold_in(chain_key, purpose("prior")), block)
     keys = jax.random.split(key, block_size)
     return kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
 
@@ -439,7 +439,7 @@ def _reweigh(
     target_ess: Array,
 ) -> tuple[State, dict[str, Parameters], Reweighting]:
     """Raise the temperature of a chain, resample, and tune the kernel to how the particles lie."""
-    key = jax.random.fold_in(jax.random.fold_in(chain_key, _purpose("resample")), stage)
+    key = jax.random.fold_in(jax.random.fold_in(chain_key, purpose("resample")), stage)
     state, found = reweigh_and_resample(
         target, resampling_fn, num_particles, key, state, temperature, target_ess
     )
@@ -463,7 +463,7 @@ def _move(
     state: State,
 ) -> tuple[State, Mutation]:
     """Move a block of particles at one temperature, with a key of its own."""
-    key = jax.random.fold_in(jax.random.fold_in(chain_key, _purpose("move")), stage)
+    key = jax.random.fold_in(jax.random.fold_in(chain_key, purpose("move")), stage)
     key = jax.random.fold_in(key, block)
     return mutate(kernel, target, key, temperature, *until, parameters, state)
 
@@ -478,28 +478,6 @@ def _check_possible(target: Target, chains: list[State]) -> None:
                 f"the observations of node {name!r} are impossible at every draw from the prior; "
                 f"at the first one {row.remark}"
             )
-
-
-def _nan_sentence(factors: Sequence[str], where: str) -> str:
-    nodes = ", ".join(repr(name) for name in factors)
-    return (
-        f"the log density of node {nodes} is not a number {where}, inside the support; "
-        "look for a scale that can be negative, a division by zero, or the logarithm or root of a "
-        "negative number, in its parents or link_fn"
-    )
-
-
-def _purpose(name: str) -> int:
-    return zlib.crc32(name.encode())
-
-
-def _as_typed_key(key: Array) -> Array:
-    """Accept the keys of `jax.random.PRNGKey` as well as those of `jax.random.key`."""
-    if not isinstance(key, Array):
-        raise UserError(f"the key is {key!r}; expected one of JAX, such as jax.random.key(0)")
-    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        return key
-    return jax.random.wrap_key_data(key)
 
 
 def _stack(states: Sequence[State]) -> State:

@@ -15,7 +15,7 @@ FIGURES: tuple[str, ...] = (
     "predictions",
     "pairs",
     "chains",
-    "tempering",
+    "sampling",
 )
 """The figures of a run."""
 

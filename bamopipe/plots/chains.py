@@ -12,14 +12,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import ScalarFormatter
 
-from bamopipe.diagnostics import R_HAT_BELOW, convergence, labels
+from bamopipe.diagnostics import ESS_ABOVE, R_HAT_BELOW, convergence, labels
 from bamopipe.plots import style
+from bamopipe.posterior import by_chain, is_mcmc
 
 MOST_ROWS = 40
 
 
 def plot(tree: xr.DataTree) -> Figure:
-    """Draw the mean of each chain against the pooled mean, and the log evidence of each chain.
+    """Draw each chain's mean against the pooled mean, and its log evidence or effective draws.
 
     Means are in units of the posterior standard deviation, so all scalars share an axis; the grey
     bar is two Monte Carlo standard errors of the pooled mean either side. Chains are coloured by
@@ -28,13 +29,13 @@ def plot(tree: xr.DataTree) -> Figure:
     Parameters
     ----------
     tree : xarray.DataTree
-        A posterior with the group ``smc``.
+        A posterior with the group ``smc`` or ``mcmc``.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Means at the left, evidence at the right; the scalars that agree least where there are
-        too many rows.
+        Means at the left, evidence at the right, or, for Markov chains, the effective number of
+        draws; the scalars that agree least where there are too many rows.
     """
     posterior = tree.children["posterior"].dataset
     table = convergence(tree)
@@ -50,10 +51,15 @@ def plot(tree: xr.DataTree) -> Figure:
     # The empty column is room for the numbers beside the left panel.
     left, between, right = made.subplots(1, 3, width_ratios=[1.7, 0.1, 1])
     between.set_axis_off()
-    seeds = tree.children["smc"].dataset["seed"].values
+    seeds = by_chain(tree)["seed"].values
     colours = style.seed_colours(seeds)
     _means(left, table.iloc[shown], means[shown], [colours[int(seed)] for seed in seeds])
-    _evidence(right, tree, colours)
+    if is_mcmc(tree):
+        _effective_draws(
+            right, table.iloc[shown], posterior.sizes["chain"] * posterior.sizes["draw"]
+        )
+    else:
+        _evidence(right, tree, colours)
     entries: dict[str, Artist] = {
         "±2 standard errors": Patch(color=style.PALE),
     }
@@ -88,6 +94,17 @@ def _means(ax: Axes, table: pd.DataFrame, means: np.ndarray, colours: list[Any])
         text = f"{value:.3f}" if np.isfinite(value) else "–"
         color = style.RED if value >= R_HAT_BELOW else style.INK
         ax.text(1.02, float(row), text, va="center", color=color, **beside)
+
+
+def _effective_draws(ax: Axes, table: pd.DataFrame, most: int) -> None:
+    """Draw a bar for each scalar, beside its row at the left."""
+    rows = np.arange(len(table))
+    ax.barh(rows, table["ess"], height=0.5, color=style.GREY, linewidth=0)
+    ax.axvline(ESS_ABOVE, color=style.INK, linewidth=0.8, linestyle="--")
+    ax.axvline(most, color=style.GREY, linewidth=0.7, linestyle=":")
+    room = max(0, 5 - len(table)) / 2
+    ax.set(ylim=(len(table) - 0.4 + room, -0.6 - room), xlabel="Effective draws")
+    ax.set_yticks([])
 
 
 def _evidence(ax: Axes, tree: xr.DataTree, colours: dict[int, Any]) -> None:

@@ -41,18 +41,22 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What an update reports, of shape () once a block of particles is reduced.
+    """What an update reports.
 
     Attributes
     ----------
     acceptance_rate
-        Mean over the particles.
+        Of each particle, shape (particle,).
     is_nan
         Factor -> whether it was not a number inside the support, at any particle or proposal.
+    statistics
+        What else is known of each particle's move, by ArviZ's names: "diverging", "energy",
+        "n_steps", "tree_depth".
     """
 
     acceptance_rate: Array
     is_nan: dict[str, Array]
+    statistics: dict[str, Array]
 
 
 class Update(Protocol):
@@ -83,8 +87,8 @@ class Update(Protocol):
         """Return all parameters: those that follow from how the particles lie are added."""
         ...
 
-    def adapt(self, parameters: Parameters, info: Info) -> Parameters:
-        """Return the parameters for the next step, given how this one went."""
+    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
+        """Return the parameters for the next step, given how this one went, changed by a gain."""
         ...
 
 
@@ -168,11 +172,15 @@ class Kernel:
         }
 
     def adapt(
-        self, parameters: dict[str, Parameters], infos: Mapping[str, Info]
+        self, parameters: dict[str, Parameters], infos: Mapping[str, Info], gain: Array | float = 1
     ) -> dict[str, Parameters]:
-        """Adapt the sizes of steps to how the last ones went."""
+        """Adapt the sizes of steps to how the last ones went.
+
+        A gain of 1 suits a thousand particles, whose rates are precise; a single one needs a gain
+        that falls.
+        """
         return {
-            block.name: block.update.adapt(parameters[block.name], infos[block.name])
+            block.name: block.update.adapt(parameters[block.name], infos[block.name], gain)
             for block in self.blocks
         }
 

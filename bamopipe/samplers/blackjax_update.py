@@ -37,6 +37,14 @@ from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import Position, Target, tempered
 
+# What BlackJAX reports of a move -> ArviZ's name for it.
+STATISTICS = {
+    "energy": "energy",
+    "is_divergent": "diverging",
+    "num_integration_steps": "n_steps",
+    "num_trajectory_expansions": "tree_depth",
+}
+
 
 @dataclass(frozen=True)
 class BlackJAXUpdate:
@@ -136,13 +144,14 @@ class BlackJAXUpdate:
         middle, shape = location_and_shape(target, position, variables)
         return {**parameters, "middle": middle, "shape": shape}
 
-    def adapt(self, parameters: Parameters, info: Info) -> Parameters:
+    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
         """Take longer steps if many were accepted, shorter ones if few."""
         if LOG_SCALE not in parameters:
             return parameters
         tuning = TUNINGS[self.factory]
         assert tuning.acceptance_rate is not None
-        log_scale = parameters[LOG_SCALE] + info.acceptance_rate - tuning.acceptance_rate
+        off_by = jnp.mean(info.acceptance_rate) - tuning.acceptance_rate
+        log_scale = parameters[LOG_SCALE] + gain * off_by
         if tuning.longest_path is not None:
             log_scale = jnp.minimum(log_scale, 0.0)
         return {**parameters, LOG_SCALE: log_scale}
@@ -184,15 +193,23 @@ class BlackJAXUpdate:
             # Slices have no rate, and neither have paths that leave all numbers.
             acceptance = getattr(info, "acceptance_rate", jnp.nan)
             acceptance = jnp.where(jnp.isnan(acceptance), ~stays, acceptance)
-            return {n: jnp.where(stays, own[n], v) for n, v in moved.items()}, acceptance
+            statistics = {
+                name: jnp.asarray(getattr(info, field))
+                for field, name in STATISTICS.items()
+                if hasattr(info, field)
+            }
+            moved = {n: jnp.where(stays, own[n], v) for n, v in moved.items()}
+            return moved, acceptance, statistics
 
         num_particles = state.position[variables[0]].shape[-1]
         keys = jax.random.split(key, num_particles)
-        moved, acceptance = jax.vmap(step, in_axes=(0, -1), out_axes=-1)(keys, state.position)
+        moved, acceptance, statistics = jax.vmap(step, in_axes=(0, -1), out_axes=-1)(
+            keys, state.position
+        )
         position = {**state.position, **moved}
         fresh = log_factors(target, position, names)
         dtype = next(iter(fresh.values())).dtype
-        info = Info(jnp.mean(acceptance, dtype=dtype), any_nan(fresh))
+        info = Info(acceptance.astype(dtype), any_nan(fresh), statistics)
         return State(position, {**state.log_factors, **fresh}), info
 
     def _coordinates(self, target: Target, own: Position, others: Position, parameters: Parameters):

@@ -57,7 +57,7 @@ class IntegerWalk:
         """Return the parameters as they are: there are none."""
         return parameters
 
-    def adapt(self, parameters: Parameters, info: Info) -> Parameters:
+    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
         """Return the parameters as they are: there are none."""
         return parameters
 

@@ -50,4 +50,4 @@ def accept_or_reject(
         {**state.position, **jax.tree.map(select, proposal, old)},
         {**state.log_factors, **jax.tree.map(select, fresh, known)},
     )
-    return moved, Info(jnp.mean(accept, dtype=log_ratio.dtype), any_nan(fresh))
+    return moved, Info(accept.astype(log_ratio.dtype), any_nan(fresh), {})

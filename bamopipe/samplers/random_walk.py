@@ -75,7 +75,7 @@ class RandomWalk:
         """Return the parameters, which were given."""
         return parameters
 
-    def adapt(self, parameters: Parameters, info: Info) -> Parameters:
+    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
         """Return the parameters, which were given."""
         return parameters
 

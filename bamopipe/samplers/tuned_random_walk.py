@@ -38,11 +38,12 @@ class TunedRandomWalk:
         _, shape = location_and_shape(target, position, variables)
         return {**parameters, "shape": 2.38 / len(shape) ** 0.5 * shape}
 
-    def adapt(self, parameters: Parameters, info: Info) -> Parameters:
+    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
         """Take longer steps if many were accepted, shorter ones if few."""
         # From the best rate for one coordinate, 0.44, to that for many.
         wanted = 0.234 + 0.206 / len(parameters["shape"])
-        log_scale = parameters[LOG_SCALE] + info.acceptance_rate - wanted
+        off_by = jnp.mean(info.acceptance_rate) - wanted
+        log_scale = parameters[LOG_SCALE] + gain * off_by
         return {**parameters, LOG_SCALE: log_scale}
 
     def __call__(

@@ -10,6 +10,7 @@ import xarray as xr
 
 from bamopipe import plan
 from bamopipe.errors import UserError
+from bamopipe.posterior import by_chain, is_mcmc
 
 CHECKS = Path("results/check")
 NUM_DRAWS = 1000
@@ -120,6 +121,12 @@ def _quick(engine) -> Any:
     """Return an engine like this one that takes about five seconds."""
     import jax
 
+    from bamopipe.inference import MCMCInference
+
+    if isinstance(engine, MCMCInference):
+        short = {"num_samples": 200, "num_warmup": 300, "num_burn": 0, "num_thin": 1}
+        least = {name: min(value, getattr(engine, name)) for name, value in short.items()}
+        return dataclasses.replace(engine, **least)
     quick = dataclasses.replace(
         engine,
         num_chains=2,
@@ -136,17 +143,21 @@ def _quick(engine) -> Any:
 
 def _look_at_fit(engine, result, tree: xr.DataTree) -> Iterator[str]:
     """Say what a short fit already shows."""
-    compiling, sampling = result.timings["compile"], result.timings["sample"]
-    moves = engine.num_mutations or f"up to {engine.max_mutations}"
-    print(
-        f"a fit of {engine.num_chains} x {engine.num_particles} particles, {moves} "
-        f"moves each: {sampling:.1f} s, and {compiling:.1f} s to compile; log evidence "
-        f"{result.log_evidence:.2f} ± {result.log_evidence_se:.2f}"
-    )
+    found = f"{result.timings['sample']:.1f} s, and {result.timings['compile']:.1f} s to compile"
+    if is_mcmc(tree):
+        print(f"{engine.num_chains} chains of {engine.num_samples} draws: {found}")
+        rates = tree.children["sample_stats"].dataset["acceptance_rate"].mean(["chain", "draw"])
+    else:
+        moves = engine.num_mutations or f"up to {engine.max_mutations}"
+        print(
+            f"a fit of {engine.num_chains} x {engine.num_particles} particles, {moves} moves each: "
+            f"{found}; log evidence {result.log_evidence:.2f} ± {result.log_evidence_se:.2f}"
+        )
+        smc = by_chain(tree)
+        last = smc["num_stages"].astype(int) - 1
+        rates = smc["acceptance_rate"].isel(stage=last).fillna(0).mean("chain")
     yield from sorted(set(result.status) - {"ok"})
-    last = [stages[-1].acceptance_rate for stages in result.stages if stages]
-    for update, kind in engine.mcmc_kernel.steps().items() if last else ():
-        rate = np.mean([rates[update] for rates in last])
+    for (update, kind), rate in zip(engine.mcmc_kernel.steps().items(), rates.values, strict=True):
         advice = "take smaller steps" if kind == "given" else "another kernel may fit better"
         if rate < 0.05:
             yield f"only {rate:.1%} of the moves of {update!r} are accepted: {advice}"

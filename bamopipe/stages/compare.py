@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bamopipe import posterior
 from bamopipe.comparison import Evidence, evidence_table
 from bamopipe.files import atomic_write
 from bamopipe.plots import evidence, style
@@ -42,6 +44,14 @@ def main(posteriors: list[Path], out: Path, settings: dict[str, Any]) -> None:
     style.save(out / "evidence.png", evidence.plot, table, chains, **settings)
 
 
+def _log_evidences(tree: xr.DataTree) -> np.ndarray:
+    """Return the log evidence of each chain; NaN if there is none."""
+    chains = posterior.by_chain(tree)
+    if "log_evidence" in chains:
+        return chains["log_evidence"].values
+    return np.full(chains.sizes["chain"], np.nan)
+
+
 def _swept(index: Path) -> dict[str, str]:
     """Read what distinguishes the runs."""
     if not index.is_file():
@@ -62,7 +72,7 @@ def _read(path: Path, settings: str) -> Evidence:
             data=json.dumps(json.loads(tree.attrs["data_sha256"]), sort_keys=True),
             log_evidence=tree.attrs["log_evidence"],
             log_evidence_se=tree.attrs["log_evidence_se"],
-            chains=tree.children["smc"].dataset["log_evidence"].values,
+            chains=_log_evidences(tree),
             converged=found["converged"],
             seconds=sum(found["seconds"].values()),
         )

@@ -45,6 +45,7 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
     from bamopipe import posterior, programs, provenance
     from bamopipe.inference.datatree import to_datatree
     from bamopipe.inference.devices import NUM_THREADS
+    from bamopipe.inference.result import Result
 
     if threads is not None:
         os.environ[NUM_THREADS] = str(threads)
@@ -60,12 +61,13 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
         }
         for seed in seeds:
             result = engine.run(jax.random.key(seed))
-            logger.info(
-                "seed %d: log evidence %.4f ± %.4f",
-                seed,
-                result.log_evidence,
-                result.log_evidence_se,
-            )
+            if isinstance(result, Result):
+                logger.info(
+                    "seed %d: log evidence %.4f ± %.4f",
+                    seed,
+                    result.log_evidence,
+                    result.log_evidence_se,
+                )
             for status in set(result.status) - {"ok"}:
                 logger.warning("seed %d: %s", seed, status)
             trees.append(to_datatree(engine, result, seed, attrs))
@@ -86,7 +88,7 @@ def build_engine(frozen: Mapping[str, Any]):
     """Make the model, the kernel and the engine that a frozen config describes."""
     import blackjax
 
-    from bamopipe.inference import SMCInference
+    from bamopipe.inference import MCMCInference, SMCInference
     from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 
     model = build_model(frozen)
@@ -97,10 +99,11 @@ def build_engine(frozen: Mapping[str, Any]):
         kernel = gibbs_sampler(model, step_fns=kernels, step_fn_params=steps)
     else:
         kernel = mcmc_sampler(model, getattr(blackjax, sampler.pop("kernel")), sampler)
-    settings = {name: value for name, value in frozen["inference"].items() if name != "name"}
-    if settings["num_mutations"] == "auto":
+    engine = {"mcmc": MCMCInference, "smc": SMCInference}[frozen["inference"]["name"]]
+    settings = {k: v for k, v in frozen["inference"].items() if k != "name"}
+    if settings.get("num_mutations") == "auto":
         settings["num_mutations"] = None
-    return SMCInference(model, kernel, precision=frozen["precision"], **settings)
+    return engine(model, kernel, precision=frozen["precision"], **settings)
 
 
 def build_model(frozen: Mapping[str, Any]):

@@ -1,0 +1,200 @@
+"""The MCMC engine: exact moments, thinning, determinism, compilation, statistics."""
+
+import warnings
+from dataclasses import replace
+
+import arviz as az
+import blackjax
+import distrax as dx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import make_eight_schools, make_gaussian_mean
+from kernels import GROUPS, LOG_SPREAD, three_schools
+from tensorflow_probability.substrates.jax import distributions as tfd
+
+import exact
+from bamopipe import diagnostics
+from bamopipe.base import Model
+from bamopipe.errors import UserError
+from bamopipe.inference import MCMCInference
+from bamopipe.inference.datatree import to_datatree
+from bamopipe.inference.mcmc import DRAWS_PER_TURN, _windows
+from bamopipe.samplers import gibbs_sampler, mcmc_sampler
+
+Y = np.array([1.5, -0.5, 2.0, 3.5, 0.1, 4.0])
+SAMPLERS = {
+    "nuts": (lambda model: mcmc_sampler(model, blackjax.nuts), 1000),
+    "gibbs": (gibbs_sampler, 4000),
+    "random walk": (lambda model: mcmc_sampler(model, blackjax.normal_random_walk), 4000),
+    "a given step": (
+        lambda model: mcmc_sampler(model, blackjax.normal_random_walk, dict(sigma=2.0)),
+        4000,
+    ),
+}
+
+
+def make_engine(**settings):
+    model = make_gaussian_mean(Y)
+    kernel = mcmc_sampler(model, blackjax.normal_random_walk)
+    return MCMCInference(model, kernel, **{"num_warmup": 200, "num_samples": 100, **settings})
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_moments_of_a_hierarchical_model(name):
+    """Three schools against quadrature, with the Monte Carlo error by autocorrelation."""
+    make, num_samples = SAMPLERS[name]
+    model = three_schools()
+    result = MCMCInference(model, make(model), num_samples=num_samples).run(jax.random.key(6))
+    assert result.status == ("ok",) * 4
+    expected = exact.eight_schools(1.0, *GROUPS, LOG_SPREAD)
+    for variable, draws in result.draws.items():
+        flat = draws.reshape(*draws.shape[:2], -1)
+        for index in range(flat.shape[2]):
+            one = flat[:, :, index]
+            mean, sd = (
+                np.ravel(expected.mean[variable])[index],
+                np.ravel(expected.sd[variable])[index],
+            )
+            assert abs(one.mean() - mean) < 4 * az.mcse(one, method="mean"), variable
+            assert abs(one.std() - sd) < 4 * az.mcse(one, method="sd"), variable
+            assert az.rhat(one) < 1.05
+
+
+def test_thinning_keeps_every_nth_step_and_drops_no_remainder():
+    dense = make_engine(num_samples=21).run(jax.random.key(1)).draws["mu"]
+    thin = make_engine(num_samples=7, num_thin=3).run(jax.random.key(1)).draws["mu"]
+    assert thin.shape == (4, 7)
+    np.testing.assert_array_equal(thin, dense[:, 2::3])
+
+
+def test_draws_of_several_turns_go_on_from_each_other():
+    """A chain that began anew at each turn would repeat itself or jump."""
+    size = DRAWS_PER_TURN + 30
+    draws = make_engine(num_samples=size, num_chains=2).run(jax.random.key(2)).draws["mu"]
+    assert draws.shape == (2, size)
+    moves = np.diff(draws, axis=1)
+    assert np.mean(moves == 0) > 0.3  # rejections, between turns as well as within
+    assert np.unique(draws).size > 20
+
+
+def test_the_same_key_gives_the_same_bytes_on_any_number_of_cores(monkeypatch):
+    draws = []
+    for cores in ("1", "2"):
+        monkeypatch.setenv("BAMOPIPE_NUM_THREADS", cores)
+        draws.append(make_engine().run(jax.random.key(3)).draws["mu"])
+    assert draws[0].tobytes() == draws[1].tobytes()
+    assert draws[0].tobytes() != make_engine().run(jax.random.key(4)).draws["mu"].tobytes()
+
+
+def test_a_second_run_and_other_lengths_compile_nothing():
+    engine = make_engine()
+    engine.run(jax.random.key(0))
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, duration, **_: compiled.append(event) if "compile" in event else None
+    )
+    try:
+        engine.run(jax.random.key(1))
+        replace(engine, num_samples=133, num_thin=2, num_burn=10).run(jax.random.key(1))
+        again = list(compiled)
+        jax.jit(lambda x: x + 17)(jnp.ones(3))
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert again == []
+    assert compiled  # the listener does hear of compilations
+
+
+def test_windows_use_up_the_warm_up():
+    for size in (0, 1, 9, 10, 50, 100, 333, 1000, 5000):
+        assert sum(length for length, _ in _windows(size)) == size
+    assert _windows(1000) == [(100, False), (200, False), (600, False), (100, True)]
+
+
+def test_statistics_of_gradient_kernels_reach_arviz():
+    model = make_eight_schools()
+    engine = MCMCInference(
+        model, mcmc_sampler(model, blackjax.nuts), num_samples=200, num_warmup=300, num_chains=2
+    )
+    tree = to_datatree(engine, engine.run(jax.random.key(0)), seed=0)
+    stats = tree["sample_stats"]
+    assert {"lp", "log_prior", "diverging", "energy", "n_steps", "tree_depth"} < set(
+        stats.data_vars
+    )
+    assert stats["acceptance_rate"].dims == ("chain", "draw", "update")
+    assert stats["diverging"].dtype == bool
+    np.testing.assert_array_equal(stats["n_steps"] > 0, True)
+    names = [check.name for check in diagnostics.checks(tree)]
+    assert {"diverging", "bfmi", "r_hat", "ess", "acceptance_position"} < set(names)
+    assert np.isnan(tree.attrs["log_evidence"])
+
+
+def test_diagnostics_follow_autocorrelation():
+    """Chains that stand still agree with nobody."""
+    model = make_gaussian_mean(Y)
+    kernel = mcmc_sampler(model, blackjax.normal_random_walk, dict(sigma=1e-4))
+    engine = MCMCInference(model, kernel, num_samples=300, num_warmup=0)
+    tree = to_datatree(engine, engine.run(jax.random.key(0)), seed=0)
+    problems = diagnostics.problems(tree)
+    assert any(
+        "disagree about mu" in problem and "longer chains" in problem for problem in problems
+    )
+    assert diagnostics.convergence(tree)["ess"].iloc[0] < 20
+
+
+def test_a_density_that_is_no_number_ends_in_a_status():
+    model = Model()
+    x = model.add_node("x", distribution=dx.Normal(0.0, 1.0))
+    model.add_node(
+        "y",
+        distribution=dx.Normal,
+        parents=dict(x=x),
+        link_fn=lambda x: dict(loc=jnp.sqrt(x), scale=1.0),
+        observations=0.5,
+    )
+    engine = MCMCInference(model, gibbs_sampler(model), num_samples=50, num_warmup=50)
+    result = engine.run(jax.random.key(0))
+    assert "log density of node 'y' is not a number" in result.status[0]
+
+
+def test_an_impossible_start_is_told():
+    model = Model()
+    x = model.add_node("x", distribution=tfd.Uniform(0.0, 1.0))
+    model.add_node("y", distribution=tfd.Uniform, parents=dict(low=0.0, high=x), observations=3.0)
+    engine = MCMCInference(model, gibbs_sampler(model))
+    with pytest.raises(UserError, match=r"impossible at each of .* where chain 0 could start"):
+        engine.run(jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(num_samples=0), "num_samples is 0; expected a whole number, at least 1"),
+        (dict(num_warmup=-1), "num_warmup is -1"),
+        (dict(num_thin=1.5), "num_thin is 1.5"),
+        (dict(precision="half"), "precision is 'half'"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(UserError, match=message):
+        make_engine(**settings).run(jax.random.key(0))
+
+
+def test_a_constant_and_a_discrete_variable_have_diagnostics():
+    model = Model()
+    count = model.add_node("count", distribution=tfd.Poisson(3.0))
+    model.add_node("same", parents=dict(count=count), link_fn=lambda count: 0.0 * count)
+    model.add_node(
+        "y",
+        distribution=dx.Normal,
+        parents=dict(loc=count, scale=1.0),
+        observations=2.0,
+    )
+    engine = MCMCInference(model, gibbs_sampler(model), num_samples=400, num_warmup=100)
+    tree = to_datatree(engine, engine.run(jax.random.key(0)), seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = diagnostics.convergence(tree)
+    assert np.isnan(table.loc["same", "r_hat"])
+    assert table.loc["count", "r_hat"] < 1.1
