@@ -311,6 +311,11 @@ unconstrained space, in coordinates where the particles look like standard norma
 that follows the acceptance rate. In Python they are `mcmc_sampler(model, blackjax.NAME)` and
 `gibbs_sampler(model, dict(mu=blackjax.NAME))`. Variables that take whole numbers move by one.
 
+A variable of which `gibbs` is told nothing has a Gaussian random walk. Where its elements are
+independent given all other variables, as the effects of the schools in eight schools are, each of
+them is accepted or rejected by itself; that is read off the program of the log densities, link
+functions, tables and groups (`effect[group]`) included.
+
 The numbers say by how many standard errors the worst of all estimates is off, from 4,000 particles.
 If a kernel is right, the worst of ten or twenty is off by 2 or 3; more than 4 fails a test.
 

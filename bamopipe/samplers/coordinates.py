@@ -82,7 +82,11 @@ def location_and_shape(
         Whose coordinates.
     """
     to_all = jax.vmap(lambda p: to_coordinates(target, p, variables), in_axes=-1, out_axes=-1)
-    x = to_all(position)
+    return moments(to_all(position))
+
+
+def moments(x: Array) -> tuple[Array, Array]:
+    """Return what `location_and_shape` does, of coordinates of shape (coordinate, particle)."""
     # A value at the very edge of its support has coordinates that are not finite.
     usable = jnp.all(jnp.isfinite(x), axis=0)
     x = jnp.clip(x, *fences(jnp.where(usable, x, jnp.nan)))

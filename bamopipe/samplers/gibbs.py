@@ -6,9 +6,12 @@ import blackjax
 
 from bamopipe.base import Model
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Kernel, Parameters, Update, check_names
+from bamopipe.samplers.base import LOG_SCALE, Block, Kernel, Parameters, Update, check_names
 from bamopipe.samplers.blackjax_update import make_update
+from bamopipe.samplers.elementwise_walk import ElementwiseWalk
 from bamopipe.samplers.integer_walk import IntegerWalk
+from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
+from bamopipe.target import Target, compile_target, independent_axes
 
 
 def gibbs_sampler(
@@ -28,7 +31,9 @@ def gibbs_sampler(
         The graph.
     step_fns
         Latent variable -> BlackJAX algorithm, such as `blackjax.nuts`. By default a Gaussian random
-        walk, or, for a variable that takes whole numbers, steps of one up or down.
+        walk, which accepts or rejects each element by itself where the elements are independent
+        given all other variables; or, for a variable that takes whole numbers, steps of one up or
+        down.
     step_fn_params
         Latent variable -> settings of its algorithm. Without scales (a step size, a mass matrix,
         `sigma`) the algorithm works in unconstrained space and tunes itself.
@@ -73,16 +78,27 @@ def gibbs_sampler(
     check_names("gibbs_sampler: settings for variable", step_fn_params, model.latent)
     blocks: list[Block] = []
     parameters: dict[str, Parameters] = {}
+    target = compile_target(model)
     for name in model.latent:
-        update: Update = IntegerWalk()
-        parameters[name] = {}
-        if name in step_fns or name not in model.discrete:
+        settings = step_fn_params.get(name)
+        update: Update
+        if name in step_fns or (settings is not None and name not in model.discrete):
             factory = step_fns.get(name, blackjax.normal_random_walk)
-            update, parameters[name] = make_update(factory, step_fn_params.get(name))
-        elif name in step_fn_params:
+            update, parameters[name] = make_update(factory, settings)
+        elif settings is not None:
             raise UserError(
                 f"gibbs_sampler: variable {name!r} takes whole numbers, and moves by one without "
                 "any settings; leave them out"
             )
+        else:
+            update, parameters[name] = _default(target, name)
         blocks.append(Block(name, (name,), update))
     return Kernel(tuple(blocks), parameters)
+
+
+def _default(target: Target, name: str) -> tuple[Update, Parameters]:
+    """Choose an update that needs no settings."""
+    if name in target.program.discrete:
+        return IntegerWalk(), {}
+    axes = independent_axes(target, name)
+    return (ElementwiseWalk(axes) if axes else TunedRandomWalk()), {LOG_SCALE: 0.0}

@@ -5,6 +5,7 @@ A *position* is a dict from the name of each latent variable to its value, in th
 """
 
 from bamopipe.target.compile import compile_target
+from bamopipe.target.elements import element_log_factors, independent_axes
 from bamopipe.target.minibatch import Minibatch, minibatch
 from bamopipe.target.target import Position, Target, precision_context, sum_of, tempered
 
@@ -13,6 +14,8 @@ __all__ = [
     "Position",
     "Target",
     "compile_target",
+    "element_log_factors",
+    "independent_axes",
     "minibatch",
     "precision_context",
     "sum_of",

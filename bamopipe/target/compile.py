@@ -180,14 +180,14 @@ class _Compiler:
             if missing is not None:
                 free = jnp.zeros((*leading, *found[0]), self.dtype).at[missing].set(free)
             log_det = b.forward_log_det_jacobian(free, event_ndims=len(found[0]))
-            return pick(b.forward(free)), jnp.sum(pick(jnp.broadcast_to(log_det, leading)))
+            return pick(b.forward(free)), pick(jnp.broadcast_to(log_det, leading))
 
         def unconstrain(value, arguments):
             b = bijector(arguments)
             if missing is not None:  # other entries need some value inside the support
                 inside = b.forward(jnp.zeros((*leading, *found[0]), self.dtype))
                 value = jnp.broadcast_to(inside, outline.shape).at[missing].set(value)
-            return pick(b.inverse(value)), jnp.zeros((), self.dtype)
+            return pick(b.inverse(value)), jnp.zeros(leading, self.dtype)
 
         try:
             if outline.discrete:

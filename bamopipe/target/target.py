@@ -278,7 +278,31 @@ class Target:
         UserError
             A variable is discrete, or its support is not known.
         """
-        return self._transform("constrain", unconstrained, given)
+        values, log_dets = self._transform("constrain", unconstrained, given)
+        return values, sum((jnp.sum(d) for d in log_dets.values()), start=jnp.zeros(()))
+
+    def constrain_draws(
+        self, name: str, unconstrained: Array, given: Position
+    ) -> tuple[Array, Array]:
+        """Map the real vectors of one variable, and keep the Jacobians of its draws apart.
+
+        Parameters
+        ----------
+        name
+            A latent variable.
+        unconstrained
+            As `unconstrain` returns it.
+        given
+            Values of all other latent variables.
+
+        Returns
+        -------
+        tuple of Array and Array
+            The value, and a log determinant for each draw that it consists of: its shape without
+            event dimensions.
+        """
+        values, log_dets = self._transform("constrain", {name: unconstrained}, given)
+        return values[name], log_dets[name]
 
     def unconstrain(self, position: Position, given: Position | None = None) -> Position:
         """Map a position inside the support to real vectors, the inverse of `constrain`."""
@@ -390,15 +414,15 @@ class Target:
 
     def _transform(
         self, kind: str, inputs: Position, given: Position | None
-    ) -> tuple[Position, Array]:
-        """Constrain or unconstrain variables, parents first."""
+    ) -> tuple[Position, dict[str, Array]]:
+        """Constrain or unconstrain variables, parents first; return log determinants as well."""
         given = given or {}
         if sorted([*inputs, *given]) != sorted(self.latent):
             got = ", ".join([*inputs, *given]) or "none"
             raise UserError(f"expected values of {', '.join(self.latent)}; got {got}")
         values: dict[str, Array] = {**self.data, **given}
         outputs: Position = {}
-        total = jnp.zeros(())
+        log_dets: dict[str, Array] = {}
         shapes = self.program.free_shapes if kind == "constrain" else self.program.shapes
         for name, value in inputs.items():
             if name not in self.program.discrete:
@@ -407,11 +431,10 @@ class Target:
             factor = f"{name}_missing" if self.program.model.nodes[name].imputes else name
             if factor in inputs:
                 arguments = (inputs[factor], self.arguments(name, values))
-                outputs[factor], log_det = self._call(kind, factor, *arguments)
-                total = total + log_det
+                outputs[factor], log_dets[factor] = self._call(kind, factor, *arguments)
                 values[factor] = outputs[factor] if kind == "constrain" else inputs[factor]
             self._complete(name, values)
-        return outputs, total
+        return outputs, log_dets
 
 
 def sum_of(factors: Mapping[str, Array], names: Iterable[str]) -> Array:
