@@ -62,7 +62,8 @@ class Info(NamedTuple):
 class Update(Protocol):
     """One MCMC move of some variables given all others; frozen and hashable.
 
-    Parameters that its person left out are for the engine to tune, through `tune` and `adapt`.
+    Parameters that its person left out are for the engine to tune, through `tune` and `adapt`. As
+    text it says what it does, and why it fits the variables if nobody named it.
     """
 
     def check(self, block: "Block", target: Target, parameters: Parameters) -> None:
@@ -193,6 +194,26 @@ class Kernel:
                 "tuned" if LOG_SCALE in parameters else "given" if parameters else "fixed"
             )
         return kinds
+
+    def describe(self) -> None:
+        """Print what moves each variable, and why.
+
+        Examples
+        --------
+        >>> import distrax as dx
+        >>> from bamopipe.base import Model
+        >>> from bamopipe.samplers import gibbs_sampler
+        >>> model = Model()
+        >>> theta = model.add_node("theta", distribution=dx.Normal(0.0, 1.0), shape=(8,))
+        >>> count = model.add_node("count", distribution=dx.Bernoulli(probs=0.5))
+        >>> gibbs_sampler(model).describe()
+        theta  random walk that tunes itself, by element: they are independent given the rest
+        count  one up or down, as it takes whole numbers
+        """
+        names = [", ".join(block.variables) for block in self.blocks]
+        width = max(map(len, names))
+        for name, block in zip(names, self.blocks, strict=True):
+            print(f"{name:{width}}  {block.update}")
 
     def check(self, target: Target) -> None:
         """Raise UserError unless the blocks move every latent variable with fitting parameters."""

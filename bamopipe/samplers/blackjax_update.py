@@ -72,6 +72,12 @@ class BlackJAXUpdate:
     static: tuple[tuple[str, object], ...] = ()
     space: Literal["own", "unconstrained", "tuned"] = "own"
 
+    def __str__(self) -> str:
+        name = self.factory.__name__
+        if name == "as_top_level_api":  # as BlackJAX calls those of its modules
+            name = self.factory.__module__.rpartition(".")[2]
+        return f"{name} " + ("that tunes itself" if self.space == "tuned" else "as it was set")
+
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError unless the factory takes these parameters and fits the variables."""
         if self.space == "own":

@@ -37,6 +37,9 @@ class ElementwiseWalk:
 
     axes: tuple[int, ...]
 
+    def __str__(self) -> str:
+        return "random walk that tunes itself, by element: they are independent given the rest"
+
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError if the variable is discrete, or its elements depend on each other."""
         check_is_continuous(target, block)

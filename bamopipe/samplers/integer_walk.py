@@ -23,6 +23,9 @@ class IntegerWalk:
     Bernoulli variables, and walks through counts and categories.
     """
 
+    def __str__(self) -> str:
+        return "one up or down, as it takes whole numbers"
+
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError unless steps of one lead from draws of the variable to their middle.
 

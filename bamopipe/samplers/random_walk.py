@@ -35,6 +35,9 @@ class RandomWalk:
     Coordinates are those of `jax.flatten_util.ravel_pytree`: variables in alphabetical order.
     """
 
+    def __str__(self) -> str:
+        return "random walk with steps of the size that was given"
+
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError unless there is one fitting `sigma`."""
         where = f"random walk of {block.name!r}:"

@@ -27,6 +27,9 @@ class TunedRandomWalk:
     (Gelman, Roberts and Gilks 1996), times a factor that follows the acceptance rate.
     """
 
+    def __str__(self) -> str:
+        return "random walk that tunes itself"
+
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError if a variable is discrete."""
         check_is_continuous(target, block)

@@ -51,6 +51,8 @@ def main(model: str, overrides: Sequence[str]) -> None:
     engine = build_engine(run.frozen)
     engine.model.describe()
     print()
+    engine.mcmc_kernel.describe()
+    print()
     with precision_context(engine.precision):
         findings = list(_look_at_prior(engine.target))
     if not findings:  # a density that is broken at the prior would break the fit as well
