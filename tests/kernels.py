@@ -311,10 +311,12 @@ unconstrained space, in coordinates where the particles look like standard norma
 that follows the acceptance rate. In Python they are `mcmc_sampler(model, blackjax.NAME)` and
 `gibbs_sampler(model, dict(mu=blackjax.NAME))`. Variables that take whole numbers move by one.
 
-A variable of which `gibbs` is told nothing has a Gaussian random walk. Where its elements are
-independent given all other variables, as the effects of the schools in eight schools are, each of
-them is accepted or rejected by itself; that is read off the program of the log densities, link
-functions, tables and groups (`effect[group]`) included.
+A variable of which `gibbs` is told nothing is drawn from its full conditional where that is
+Gaussian (normal means, linear regressions, Gaussian random effects), and has a Gaussian random walk
+elsewhere. Where its elements are independent given all other variables, each is accepted or
+rejected by itself. Both are read off the program of the log densities, link functions, tables and
+groups (`effect[group]`) included, and in doubt not assumed; `kernel.describe()` and `bamopipe check`
+say what was found.
 
 The numbers say by how many standard errors the worst of all estimates is off, from 4,000 particles.
 If a kernel is right, the worst of ten or twenty is off by 2 or 3; more than 4 fails a test.

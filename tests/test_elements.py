@@ -13,6 +13,7 @@ from tensorflow_probability.substrates.jax import distributions as tfd
 from bamopipe.base import Model
 from bamopipe.errors import UserError
 from bamopipe.samplers import gibbs_sampler
+from bamopipe.samplers.base import LOG_SCALE, Block, Kernel
 from bamopipe.samplers.elementwise_walk import ElementwiseWalk
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import (
@@ -157,19 +158,27 @@ def test_both_children_count():
     assert independent_axes(compile_target(model), "x") == ()
 
 
-def test_gibbs_moves_independent_elements_by_themselves_unless_told_otherwise():
-    model = normal(lambda x: x)
-    assert gibbs_sampler(model).blocks[0].update == ElementwiseWalk((0,))
-    named = gibbs_sampler(model, dict(x=blackjax.normal_random_walk))
+def test_gibbs_moves_independent_elements_by_themselves_unless_told_otherwise(capsys):
+    kernel = gibbs_sampler(rates())
+    assert kernel.blocks[0].update == ElementwiseWalk((0,))
+    kernel.describe()
+    assert capsys.readouterr().out == (
+        "x  random walk that tunes itself, by element: they are independent given the rest\n"
+    )
+    named = gibbs_sampler(rates(), dict(x=blackjax.normal_random_walk))
     assert named.blocks[0].update == TunedRandomWalk()
-    assert gibbs_sampler(DEPENDENT["a regression"]).blocks[0].update == TunedRandomWalk()
+    assert gibbs_sampler(DEPENDENT["softmax"]).blocks[0].update == TunedRandomWalk()
 
 
 def test_a_kernel_of_another_model_is_refused():
-    kernel = gibbs_sampler(normal(lambda x: x))
     target = compile_target(DEPENDENT["a regression"])
-    with precision_context("float64"), pytest.raises(UserError, match=r"'x'.*not independent"):
-        kernel.check(target)
+    with pytest.raises(UserError, match=r"'x'.*not independent"):
+        elementwise("x").check(target)
+
+
+def elementwise(name):
+    """A kernel that is asked for, whatever the model."""
+    return Kernel((Block(name, (name,), ElementwiseWalk((0,))),), {name: {LOG_SCALE: 0.0}})
 
 
 COUNTS = np.array([3.0, 0.0, 5.0, 1.0, 9.0, 2.0])
@@ -219,9 +228,7 @@ def test_posterior_at_two_temperatures(make_model, uniform):
     """Whole distributions, with 4,000 particles and the errors of uniform numbers."""
     model, temperatures = make_model(), (1.0, 0.5)
     with precision_context("float64"):
-        kernel = gibbs_sampler(model)
-        assert isinstance(kernel.blocks[0].update, ElementwiseWalk)
-        positions = run(kernel, compile_target(model), temperatures, 8)
+        positions = run(elementwise("x"), compile_target(model), temperatures, 8)
     for temperature, position in zip(temperatures, positions, strict=True):
         for numbers in uniform(np.asarray(position["x"]), temperature):
             root = len(numbers) ** 0.5
@@ -232,7 +239,7 @@ def test_posterior_at_two_temperatures(make_model, uniform):
 def test_known_log_densities_stay_those_of_the_position():
     """The state after a step holds what an evaluation from scratch finds."""
     model = rates()
-    target, kernel = compile_target(model), gibbs_sampler(model)
+    target, kernel = compile_target(model), elementwise("x")
     with precision_context("float64"):
         keys = jax.random.split(jax.random.key(0), 50)
         state = kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))

@@ -204,9 +204,11 @@ class Kernel:
         >>> from bamopipe.base import Model
         >>> from bamopipe.samplers import gibbs_sampler
         >>> model = Model()
-        >>> theta = model.add_node("theta", distribution=dx.Normal(0.0, 1.0), shape=(8,))
+        >>> mu = model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
+        >>> theta = model.add_node("theta", distribution=dx.Gamma(2.0, 1.0), shape=(8,))
         >>> count = model.add_node("count", distribution=dx.Bernoulli(probs=0.5))
         >>> gibbs_sampler(model).describe()
+        mu     draw from its full conditional, which is Gaussian
         theta  random walk that tunes itself, by element: they are independent given the rest
         count  one up or down, as it takes whole numbers
         """

@@ -1,5 +1,6 @@
 """Metropolis-within-Gibbs over the graph."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import blackjax
@@ -9,9 +10,13 @@ from bamopipe.errors import UserError
 from bamopipe.samplers.base import LOG_SCALE, Block, Kernel, Parameters, Update, check_names
 from bamopipe.samplers.blackjax_update import make_update
 from bamopipe.samplers.elementwise_walk import ElementwiseWalk
+from bamopipe.samplers.gaussian_conditional import GaussianConditional
 from bamopipe.samplers.integer_walk import IntegerWalk
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
-from bamopipe.target import Target, compile_target, independent_axes
+from bamopipe.target import Target, compile_target, independent_axes, is_quadratic
+
+# Coordinates of a Gaussian that is drawn from: its covariance costs their cube for each particle.
+LARGEST_GAUSSIAN = 100
 
 
 def gibbs_sampler(
@@ -30,10 +35,11 @@ def gibbs_sampler(
     model
         The graph.
     step_fns
-        Latent variable -> BlackJAX algorithm, such as `blackjax.nuts`. By default a Gaussian random
-        walk, which accepts or rejects each element by itself where the elements are independent
-        given all other variables; or, for a variable that takes whole numbers, steps of one up or
-        down.
+        Latent variable -> BlackJAX algorithm, such as `blackjax.nuts`. By default a draw from the
+        full conditional where that is Gaussian, and a Gaussian random walk elsewhere. Where the
+        elements of a variable are independent given all others, the walk accepts or rejects each
+        by itself. A variable that takes whole numbers steps by one up or down. `Kernel.describe`
+        says which it was.
     step_fn_params
         Latent variable -> settings of its algorithm. Without scales (a step size, a mass matrix,
         `sigma`) the algorithm works in unconstrained space and tunes itself.
@@ -101,4 +107,8 @@ def _default(target: Target, name: str) -> tuple[Update, Parameters]:
     if name in target.program.discrete:
         return IntegerWalk(), {}
     axes = independent_axes(target, name)
+    shape = target.program.shapes[name]
+    size = math.prod(n for axis, n in enumerate(shape) if axis not in axes)
+    if size <= LARGEST_GAUSSIAN and is_quadratic(target, name):
+        return GaussianConditional(axes), {}
     return (ElementwiseWalk(axes) if axes else TunedRandomWalk()), {LOG_SCALE: 0.0}

@@ -7,6 +7,7 @@ A *position* is a dict from the name of each latent variable to its value, in th
 from bamopipe.target.compile import compile_target
 from bamopipe.target.elements import element_log_factors, independent_axes
 from bamopipe.target.minibatch import Minibatch, minibatch
+from bamopipe.target.quadratic import is_quadratic, tempered_log_density
 from bamopipe.target.target import Position, Target, precision_context, sum_of, tempered
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "compile_target",
     "element_log_factors",
     "independent_axes",
+    "is_quadratic",
     "minibatch",
     "precision_context",
     "sum_of",
     "tempered",
+    "tempered_log_density",
 ]

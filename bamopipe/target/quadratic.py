@@ -1,0 +1,123 @@
+"""Whether the log density is quadratic in a variable, so that its full conditional is Gaussian.
+
+It is if the second derivative does not depend on the variable, which is read off its program: no
+path leads from the variable to the result. That finds what books list as conjugate pairs (a normal
+mean, the coefficients of a linear regression, a Gaussian process seen with Gaussian noise) and
+their combinations, whatever link functions are in between.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.extend.core import Literal
+
+from bamopipe.target.elements import WRAPPERS
+from bamopipe.target.target import Position, Target, precision_context, tempered
+
+
+def is_quadratic(target: Target, variable: str) -> bool:
+    """Tell whether the log density is quadratic in a variable, at all values of the others.
+
+    False if it is not, or if that cannot be told.
+
+    Examples
+    --------
+    >>> import distrax as dx
+    >>> from bamopipe.base import Model
+    >>> from bamopipe.target import compile_target, is_quadratic
+    >>> model = Model()
+    >>> mu = model.add_node("mu", distribution=dx.Normal(0.0, 1.0))
+    >>> tau = model.add_node("tau", distribution=dx.Gamma(1.0, 1.0))
+    >>> y = model.add_node(
+    ...     "y", distribution=dx.Normal, parents=dict(loc=mu, scale=tau), observations=[1.0, 2.0]
+    ... )
+    >>> target = compile_target(model)
+    >>> is_quadratic(target, "mu"), is_quadratic(target, "tau")
+    (True, False)
+    """
+    if variable in target.program.discrete:
+        return False
+    shapes = {
+        name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
+        for name in target.latent
+    }
+    own = shapes.pop(variable)
+
+    def log_density(value, others, target):
+        position = {**others, variable: value}
+        return tempered_log_density(target, position, variable, jnp.ones(()))
+
+    def second_derivative(value, direction, others, target):
+        def gradient(v):
+            return jax.grad(log_density)(v, others, target)
+
+        return jax.jvp(gradient, (value,), (direction,))[1]
+
+    with precision_context(target.program.precision):
+        program = jax.make_jaxpr(log_density)(own, shapes, target)
+        _, operations = _trace(program, [True, *[False] * (len(program.invars) - 1)])
+        if not operations <= SMOOTH:
+            return False
+        program = jax.make_jaxpr(second_derivative)(own, own, shapes, target)
+    (depends,), _ = _trace(program, [True, *[False] * (len(program.invars) - 1)])
+    return not depends
+
+
+def tempered_log_density(
+    target: Target, position: Position, variable: str, temperature: Array
+) -> Array:
+    """Return the tempered log density up to what does not depend on a variable.
+
+    Without the provisions for values outside the support, which only get in the way of derivatives
+    where there is no outside.
+    """
+    names = target.touching([variable])
+    values = target.values(position, names)
+    factors = {name: jnp.sum(target.pointwise(name, values)) for name in names}
+    return tempered(target, factors, temperature)
+
+
+def _trace(program, given: Sequence[bool]) -> tuple[list[bool], set[str]]:
+    """Tell which results of a program depend on those of its arguments, and by what operations."""
+    dependent = {var for var, flag in zip(program.invars, given, strict=True) if flag}
+    through: list[tuple] = []  # operations on the way, what they were given and what they made
+    for equation in program.eqns:
+        flags = [not isinstance(v, Literal) and v in dependent for v in equation.invars]
+        if not any(flags) or _compares_with_infinity(equation):
+            continue
+        if equation.primitive.name in WRAPPERS:
+            inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+            found, names = _trace(inner, flags)
+        else:
+            found, names = [True] * len(equation.outvars), {equation.primitive.name}
+        made = {v for v, flag in zip(equation.outvars, found, strict=True) if flag}
+        dependent |= made
+        through.append((names, {v for v in equation.invars if not isinstance(v, Literal)}, made))
+    results = [not isinstance(v, Literal) and v in dependent for v in program.outvars]
+    needed = {v for v in program.outvars if not isinstance(v, Literal)}
+    operations: set[str] = set()
+    for names, used, made in reversed(through):
+        if made & needed:
+            operations |= names
+            needed |= used
+    return results, operations
+
+
+def _compares_with_infinity(equation) -> bool:
+    """Tell an operation whose result is the same for all numbers."""
+    return equation.primitive.name in ("eq", "ne") and any(
+        isinstance(v, Literal) and np.all(np.isinf(v.val)) for v in equation.invars
+    )
+
+
+# Operations without corners and steps, at which a second derivative could miss something; those
+# that are not polynomials show in it.
+SMOOTH = {
+    *("add", "add_any", "sub", "mul", "neg", "div", "square", "integer_pow", "dot_general"),
+    *("reduce_sum", "cumsum", "broadcast_in_dim", "reshape", "transpose", "squeeze", "rev"),
+    *("concatenate", "split", "slice", "dynamic_slice", "dynamic_update_slice", "pad", "gather"),
+    *("scatter", "scatter-add", "select_n", "copy", "copy_p", "triangular_solve"),
+}
