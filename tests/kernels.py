@@ -315,8 +315,8 @@ A variable of which `gibbs` is told nothing is drawn from its full conditional w
 Gaussian (normal means, linear regressions, Gaussian random effects), and has a Gaussian random walk
 elsewhere. Where its elements are independent given all other variables, each is accepted or
 rejected by itself. Both are read off the program of the log densities, link functions, tables and
-groups (`effect[group]`) included, and in doubt not assumed; `kernel.describe()` and `bamopipe check`
-say what was found.
+groups (`effect[group]`) included, and in doubt not assumed; `kernel.describe()` and
+`bamopipe check` say what was found.
 
 The numbers say by how many standard errors the worst of all estimates is off, from 4,000 particles.
 If a kernel is right, the worst of ten or twenty is off by 2 or 3; more than 4 fails a test.

@@ -62,6 +62,13 @@ INDEPENDENT = {
     "rows": (normal(lambda x: x[:, None] * jnp.ones((3, 4)), observations=np.zeros((3, 4))), (0,)),
     "columns": (normal(lambda x: x * jnp.ones((4, 1)), observations=np.zeros((4, 3))), (0,)),
     "groups": (normal(lambda x: x[GROUP], observations=np.zeros(6)), (0,)),
+    "groups, some beyond the end": (
+        normal(
+            lambda x: jnp.take(x, GROUP * 3, mode="clip") + jnp.arange(6.0),
+            observations=np.zeros(6),
+        ),
+        (0,),
+    ),
     "flattened": (
         normal(lambda x: (x[:, None] + jnp.arange(2.0)).ravel(), observations=np.zeros(6)),
         (0,),

@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 from jax.extend.core import Literal
 
-from bamopipe.target.elements import WRAPPERS
+from bamopipe.target.axes import inner_program
 from bamopipe.target.target import Position, Target, precision_context, tempered
 
 
@@ -88,11 +88,11 @@ def _trace(program, given: Sequence[bool]) -> tuple[list[bool], set[str]]:
         flags = [not isinstance(v, Literal) and v in dependent for v in equation.invars]
         if not any(flags) or _compares_with_infinity(equation):
             continue
-        if equation.primitive.name in WRAPPERS:
-            inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-            found, names = _trace(inner, flags)
-        else:
+        inner = inner_program(equation)
+        if inner is None:
             found, names = [True] * len(equation.outvars), {equation.primitive.name}
+        else:
+            found, names = _trace(inner, flags)
         made = {v for v, flag in zip(equation.outvars, found, strict=True) if flag}
         dependent |= made
         through.append((names, {v for v in equation.invars if not isinstance(v, Literal)}, made))
