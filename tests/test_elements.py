@@ -170,7 +170,8 @@ def test_gibbs_moves_independent_elements_by_themselves_unless_told_otherwise(ca
     assert kernel.blocks[0].update == ElementwiseWalk((0,))
     kernel.describe()
     assert capsys.readouterr().out == (
-        "x  random walk that tunes itself, by element: they are independent given the rest\n"
+        "Updates\n\n"
+        "    x  random walk that tunes itself, by element: they are independent given the rest\n"
     )
     named = gibbs_sampler(rates(), dict(x=blackjax.normal_random_walk))
     assert named.blocks[0].update == TunedRandomWalk()

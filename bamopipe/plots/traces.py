@@ -41,7 +41,7 @@ def plot(tree: xr.DataTree) -> Figure:
     shown = np.sort(np.argsort(-r_hat, kind="stable")[:MOST_ROWS])
     note = f"the {shown.size} of {len(names):,} scalars with the largest R-hat"
     note = note if shown.size < len(names) else ""
-    made = style.figure(tree, "Traces and ranks", (style.WIDTH, 0.9 + 1.0 * shown.size), note)
+    made = style.figure(tree, "Traces and ranks", (style.WIDTH, 0.9 + 1.1 * shown.size), note)
     axes = made.subplots(shown.size, 2, width_ratios=[2, 1], squeeze=False, sharex="col")
     seeds = tree.children["mcmc"].dataset["seed"].values
     colours = style.seed_colours(seeds)
@@ -49,7 +49,7 @@ def plot(tree: xr.DataTree) -> Figure:
     for (left, right), index in zip(axes, shown, strict=True):
         _trace(left, values[:, :, index], own)
         _ranks(right, values[:, :, index], own)
-        left.set_ylabel(names[index])
+        left.set_title(names[index], loc="left")
     axes[-1, 0].set_xlabel("Draw")
     axes[-1, 1].set_xlabel("Rank among all draws")
     entries: dict[str, Artist] = {}

@@ -208,14 +208,17 @@ class Kernel:
         >>> theta = model.add_node("theta", distribution=dx.Gamma(2.0, 1.0), shape=(8,))
         >>> count = model.add_node("count", distribution=dx.Bernoulli(probs=0.5))
         >>> gibbs_sampler(model).describe()
-        mu     draw from its full conditional, which is Gaussian
-        theta  random walk that tunes itself, by element: they are independent given the rest
-        count  one up or down, as it takes whole numbers
+        Updates
+        <BLANKLINE>
+            mu     draw from its full conditional, which is Gaussian
+            theta  random walk that tunes itself, by element: they are independent given the rest
+            count  one up or down, as it takes whole numbers
         """
         names = [", ".join(block.variables) for block in self.blocks]
         width = max(map(len, names))
+        print("Updates\n")
         for name, block in zip(names, self.blocks, strict=True):
-            print(f"{name:{width}}  {block.update}")
+            print(f"    {name:{width}}  {block.update}")
 
     def check(self, target: Target) -> None:
         """Raise UserError unless the blocks move every latent variable with fitting parameters."""
