@@ -58,11 +58,11 @@ def is_quadratic(target: Target, variable: str) -> bool:
 
     with precision_context(target.program.precision):
         program = jax.make_jaxpr(log_density)(own, shapes, target)
-        _, operations = _trace(program, [True, *[False] * (len(program.invars) - 1)])
+        _, operations = trace(program, [True, *[False] * (len(program.invars) - 1)])
         if not operations <= SMOOTH:
             return False
         program = jax.make_jaxpr(second_derivative)(own, own, shapes, target)
-    (depends,), _ = _trace(program, [True, *[False] * (len(program.invars) - 1)])
+    (depends,), _ = trace(program, [True, *[False] * (len(program.invars) - 1)])
     return not depends
 
 
@@ -80,7 +80,7 @@ def tempered_log_density(
     return tempered(target, factors, temperature)
 
 
-def _trace(program, given: Sequence[bool]) -> tuple[list[bool], set[str]]:
+def trace(program, given: Sequence[bool]) -> tuple[list[bool], set[str]]:
     """Tell which results of a program depend on those of its arguments, and by what operations."""
     dependent = {var for var, flag in zip(program.invars, given, strict=True) if flag}
     through: list[tuple] = []  # operations on the way, what they were given and what they made
@@ -92,7 +92,7 @@ def _trace(program, given: Sequence[bool]) -> tuple[list[bool], set[str]]:
         if inner is None:
             found, names = [True] * len(equation.outvars), {equation.primitive.name}
         else:
-            found, names = _trace(inner, flags)
+            found, names = trace(inner, flags)
         made = {v for v, flag in zip(equation.outvars, found, strict=True) if flag}
         dependent |= made
         through.append((names, {v for v in equation.invars if not isinstance(v, Literal)}, made))
