@@ -33,6 +33,7 @@ from bamopipe.samplers.coordinates import (
     location_and_shape,
     to_coordinates,
 )
+from bamopipe.samplers.elliptical_slice import EllipticalSlice
 from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import Position, Target, tempered
@@ -73,17 +74,22 @@ class BlackJAXUpdate:
     space: Literal["own", "unconstrained", "tuned"] = "own"
 
     def __str__(self) -> str:
+        return f"{self._name} " + ("that tunes itself" if self.space == "tuned" else "as it was set")
+
+    @property
+    def _name(self) -> str:
+        """The name of the algorithm."""
         name = self.factory.__name__
         if name == "as_top_level_api":  # as BlackJAX calls those of its modules
             name = self.factory.__module__.rpartition(".")[2]
-        return f"{name} " + ("that tunes itself" if self.space == "tuned" else "as it was set")
+        return name
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError unless the factory takes these parameters and fits the variables."""
         if self.space == "own":
             check_has_room(target, block)
         else:
-            check_is_continuous(target, block)
+            check_is_continuous(target, block, self._name)
         if self.space == "unconstrained":
             for name in block.variables:
                 target.check_constrains(name)
@@ -262,6 +268,13 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
     settings = {name: _as_array(value) for name, value in (settings or {}).items()}
     if factory is blackjax.normal_random_walk:
         return (RandomWalk(), settings) if settings else (TunedRandomWalk(), {LOG_SCALE: 0.0})
+    if factory is blackjax.elliptical_slice:
+        if settings:
+            raise UserError(
+                f"elliptical_slice takes no settings here, got {', '.join(settings)}: the mean and "
+                "the covariance are those of the variable's prior; leave them out"
+            )
+        return EllipticalSlice(), {}
     if not callable(factory):
         raise UserError(
             f"the step function {factory!r} is not callable; expected a BlackJAX algorithm such as "

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from bamopipe.base import Model
 from bamopipe.samplers.base import Block, Kernel
 from bamopipe.samplers.blackjax_update import BlackJAXUpdate, make_update
-from bamopipe.samplers.gibbs import of_whole_numbers
+from bamopipe.samplers.default_update import default_update
 from bamopipe.target import compile_target
 
 
@@ -47,7 +47,7 @@ def mcmc_sampler(
     alone = () if takes_all else tuple(name for name in model.latent if name in model.discrete)
     together = tuple(name for name in model.latent if name not in alone)
     blocks = [
-        Block(name, (name,), of_whole_numbers(compile_target(model), name)) for name in alone
+        Block(name, (name,), default_update(compile_target(model), name)[0]) for name in alone
     ]
     if together:
         blocks.insert(0, Block("position", together, update))

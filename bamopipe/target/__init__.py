@@ -9,7 +9,7 @@ from bamopipe.target.conjugate import Family, conjugate_family, conjugate_parame
 from bamopipe.target.elements import element_log_factors, independent_axes
 from bamopipe.target.minibatch import Minibatch, minibatch
 from bamopipe.target.outcomes import possible_values
-from bamopipe.target.quadratic import is_quadratic, tempered_log_density
+from bamopipe.target.quadratic import is_gaussian, is_quadratic, tempered_log_density
 from bamopipe.target.target import Position, Target, precision_context, sum_of, tempered
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "conjugate_parameters",
     "element_log_factors",
     "independent_axes",
+    "is_gaussian",
     "is_quadratic",
     "minibatch",
     "possible_values",
