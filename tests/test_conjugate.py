@@ -28,6 +28,7 @@ from bamopipe.target import (
 )
 from bamopipe.target import conjugate as conjugate_module
 
+
 @pytest.fixture(autouse=True)
 def x64():
     with precision_context("float64"):
@@ -71,7 +72,7 @@ def squares(t):
 
 def each(values, t):
     """Sum up by group."""
-    return t * np.array([np.sum(values[GROUP == g]) for g in range(3)])
+    return t * np.array([np.sum(values[g == GROUP]) for g in range(3)])
 
 
 # Name -> model, family, and temperature -> parameters by closed form.
@@ -116,8 +117,9 @@ PAIRS = {
     "scale of an autoregression": (
         lambda: seen(
             tfd.InverseGamma(2.0, 1.0),
-            lambda x: dict(coefficients=jnp.zeros(1), scale=jnp.sqrt(x), initial=jnp.zeros(1),
-                           intercept=0.5),
+            lambda x: dict(
+                coefficients=jnp.zeros(1), scale=jnp.sqrt(x), initial=jnp.zeros(1), intercept=0.5
+            ),
             partial(AutoRegressive, length=6),
             Y,
         ),
@@ -194,7 +196,9 @@ PAIRS = {
         lambda t: (2 + t * COUNTS.sum(), 3 + t * 24),
     ),
     "categories": (
-        lambda: seen(dx.Dirichlet(jnp.arange(1.0, 4)), lambda x: dict(probs=x), dx.Categorical, KINDS),
+        lambda: seen(
+            dx.Dirichlet(jnp.arange(1.0, 4)), lambda x: dict(probs=x), dx.Categorical, KINDS
+        ),
         DIRICHLET,
         lambda t: (np.arange(1, 4) + t * ONE_HOT.sum(0),),
     ),
@@ -214,7 +218,10 @@ PAIRS = {
             shape=(2,),
         ),
         DIRICHLET,
-        lambda t: (np.arange(1, 4) + t * np.array([ONE_HOT[[0, 3, 4]].sum(0), ONE_HOT[[1, 2, 5]].sum(0)]),),
+        lambda t: (
+            np.arange(1, 4)
+            + t * np.array([ONE_HOT[rows].sum(0) for rows in ([0, 3, 4], [1, 2, 5])]),
+        ),
     ),
     "multinomial": (
         lambda: seen(
@@ -231,7 +238,7 @@ PAIRS = {
         GAMMA,
         lambda t: (2.0, 3.0),
     ),
-}  # fmt: skip
+}
 
 
 def alone(prior) -> Model:
@@ -255,7 +262,9 @@ def test_parameters_by_closed_form(name):
     found = jax.jit(jax.vmap(find))(keys, temperatures)
     for index, t in enumerate(temperatures):
         for one, expected in zip(found, parameters(t), strict=True):
-            np.testing.assert_allclose(one[index], np.broadcast_to(expected, one[index].shape), rtol=1e-12)
+            np.testing.assert_allclose(
+                one[index], np.broadcast_to(expected, one[index].shape), rtol=1e-12
+            )
 
 
 OTHERS = {
@@ -309,7 +318,10 @@ OTHERS = {
         dx.Gamma(2.0, 1.0), lambda x: dict(probs=x / 100), dx.Bernoulli, [1, 0, 1]
     ),
     "positive numbers of any sum": lambda: seen(
-        tfd.Independent(tfd.Gamma([2.0] * 3, 1.0), 1), lambda x: dict(probs=x), tfd.Categorical, KINDS
+        tfd.Independent(tfd.Gamma([2.0] * 3, 1.0), 1),
+        lambda x: dict(probs=x),
+        tfd.Categorical,
+        KINDS,
     ),
     "shares of some": lambda: seen(
         tfd.Dirichlet(np.ones(3)), lambda x: dict(probs=x[:2]), tfd.Categorical, KINDS % 2
@@ -320,12 +332,158 @@ OTHERS = {
         tfd.Categorical,
         KINDS,
     ),
-    "a transformed variable": lambda: alone(tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfb.Exp())),
+    "a transformed variable": lambda: alone(
+        tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfb.Exp())
+    ),
     "real": lambda: alone(tfd.Gumbel(0.0, 1.0)),
     "whole": lambda: alone(tfd.Poisson(3.0)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_only_looks_conjugate_is_left_alone(name):
     assert conjugate_family(compile_target(OTHERS[name]()), "x") is None
+
+
+MARGINALS = {
+    "normal variance": lambda a, b: [stats.invgamma(a, scale=b)],
+    "normal precision": lambda a, b: [stats.gamma(a, scale=1 / b)],
+    "normal scale with a prior of its square": lambda a, b: [stats.gengamma(a, 2.0, scale=b**-0.5)],
+    "binomial, in groups": lambda a, b: list(map(stats.beta, a, b)),
+    "categories": lambda a: [stats.beta(one, a.sum() - one) for one in a],
+}
+
+
+@pytest.mark.parametrize("name", MARGINALS)
+def test_one_step_is_a_draw_from_the_posterior(name):
+    """From 4,000 draws of the prior, at two temperatures."""
+    make, family, parameters = PAIRS[name]
+    model, temperatures = make(), (1.0, 0.5)
+    kernel = gibbs_sampler(model)
+    assert kernel.blocks[0].update == ConjugateDraw(family)
+    positions = run(kernel, compile_target(model), temperatures, 1)
+    for t, position in zip(temperatures, positions, strict=True):
+        draws = np.asarray(position["x"])
+        expected = MARGINALS[name](*parameters(t))
+        for row, one in zip(draws.reshape(len(expected), -1), expected, strict=True):
+            assert off(one.cdf(row)) < 4
+
+
+def off(uniform) -> float:
+    """Tell by how many standard errors the mean or the mean square of uniform numbers is off."""
+    first = (np.mean(uniform) - 1 / 2) / (1 / 12 / len(uniform)) ** 0.5
+    second = (np.mean(uniform**2) - 1 / 3) / (4 / 45 / len(uniform)) ** 0.5
+    return max(abs(first), abs(second))
+
+
+def with_latent_child() -> Model:
+    """A precision whose child is latent, and a grandchild that was observed."""
+    model = Model()
+    x = model.add_node("x", distribution=dx.Gamma(2.0, 1.0))
+    theta = model.add_node(
+        "theta",
+        distribution=dx.Normal,
+        parents=dict(x=x),
+        link_fn=lambda x: dict(loc=0.0, scale=1 / jnp.sqrt(x)),
+        shape=(3,),
+    )
+    model.add_node(
+        "y",
+        distribution=dx.Normal,
+        parents=dict(loc=theta, scale=1.0),
+        observations=[1.0, 2.0, 3.0],
+    )
+    return model
+
+
+THETA = np.array([2.0, -1.0, 1.5])
+
+
+def draw_given_theta() -> np.ndarray:
+    """Draw x at temperature 0.5 and return its place in its full conditional, which knows none."""
+    model = with_latent_child()
+    target, update = compile_target(model), gibbs_sampler(model).blocks[0].update
+    position = {
+        "x": jnp.ones(4000),
+        "theta": jnp.broadcast_to(THETA[:, None], (3, 4000)),
+    }
+    state = gibbs_sampler(model).init(target, position)
+    moved, _ = update(jax.random.key(5), state, jnp.asarray(0.5), {}, target, ("x",))
+    rate = 1 + np.sum(THETA**2) / 2
+    return stats.gamma(2 + 3 / 2, scale=1 / rate).cdf(moved.position["x"])
+
+
+def test_a_latent_child_is_not_tempered():
+    assert off(draw_given_theta()) < 4
+
+
+def test_a_tempered_latent_child_would_be_found(monkeypatch):
+    """A planted defect: all factors are tempered but the variable's own."""
+
+    def all_tempered(target, factors, temperature):
+        return sum(f if name == "x" else temperature * f for name, f in factors.items())
+
+    monkeypatch.setattr(conjugate_module, "tempered", all_tempered)
+    assert off(draw_given_theta()) > 5
+
+
+def test_a_lost_power_would_be_found(monkeypatch):
+    """A planted defect: x to some power has the density of x, without the Jacobian."""
+    original = conjugate_draw.conjugate_parameters
+
+    def without_jacobian(*arguments):
+        concentration, rate = original(*arguments)
+        return concentration - 1 / arguments[-1].power, rate
+
+    monkeypatch.setattr(conjugate_draw, "conjugate_parameters", without_jacobian)
+    with pytest.raises(AssertionError):
+        test_one_step_is_a_draw_from_the_posterior("normal variance")
+
+
+def test_what_has_no_distribution_stays():
+    """The first particle's concentration is positive, the second one's is not."""
+    model = Model()
+    z = model.add_node("z", distribution=dx.Normal(0.0, 9.0))
+    model.add_node("x", distribution=dx.Gamma, parents=dict(concentration=z, rate=1.0))
+    target, kernel = compile_target(model), gibbs_sampler(model)
+    state = kernel.init(target, {"z": jnp.array([2.0, -5.0]), "x": jnp.array([0.7, 0.7])})
+    moved, info = kernel.blocks[1].update(
+        jax.random.key(0), state, jnp.asarray(1.0), {}, target, ("x",)
+    )
+    np.testing.assert_array_equal(info.acceptance_rate, [1.0, 0.0])
+    assert moved.position["x"][0] != 0.7
+    assert moved.position["x"][1] == 0.7
+
+
+@pytest.mark.parametrize(
+    "prior", [dx.Gamma(1e-4, 1.0), dx.Beta(1e-4, 1e-4), tfd.Dirichlet([1e-4] * 3)]
+)
+def test_no_draw_is_rounded_to_the_edge_of_the_support(prior):
+    with precision_context("float32"):
+        model = alone(prior)
+        target, kernel = compile_target(model, "float32"), gibbs_sampler(model)
+        assert isinstance(kernel.blocks[0].update, ConjugateDraw)
+        event = prior.event_shape
+        start = {"x": jnp.full((*event, 1000), 1 / max(2, *event) if event else 0.5, jnp.float32)}
+        state, infos = kernel.step(
+            jax.random.key(1), kernel.init(target, start), jnp.float32(1), kernel.parameters, target
+        )
+    assert np.all(np.isfinite(state.log_factors["x"]))
+    assert np.mean(infos["x"].acceptance_rate) < 1
+
+
+def test_what_is_named_wins():
+    model = with_latent_child()
+    kernel = gibbs_sampler(model, dict(x=blackjax.normal_random_walk))
+    assert kernel.blocks[0].update == TunedRandomWalk()
+
+
+def test_a_kernel_of_another_model_is_refused():
+    kernel = gibbs_sampler(alone(dx.Gamma(2.0, 1.0)))
+    with pytest.raises(UserError, match="'x': its full conditional is not Gamma"):
+        kernel.check(compile_target(alone(dx.Beta(2.0, 1.0))))
+
+
+def test_description():
+    text = [str(block.update) for block in gibbs_sampler(with_latent_child()).blocks]
+    assert text == [f"draw from its full conditional, which is {n}" for n in ("Gamma", "Gaussian")]

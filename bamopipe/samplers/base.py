@@ -202,9 +202,7 @@ class Kernel:
         totals: dict[str, Info] = {}
         for index, name in enumerate(order):
             step_key = jax.random.fold_in(key, index)
-            state, info = blocks[name].move(
-                step_key, state, temperature, parameters[name], target
-            )
+            state, info = blocks[name].move(step_key, state, temperature, parameters[name], target)
             totals[name] = _added(totals[name], info) if name in totals else info
         infos = {}
         for name, block in blocks.items():

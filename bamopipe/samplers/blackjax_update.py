@@ -74,7 +74,9 @@ class BlackJAXUpdate:
     space: Literal["own", "unconstrained", "tuned"] = "own"
 
     def __str__(self) -> str:
-        return f"{self._name} " + ("that tunes itself" if self.space == "tuned" else "as it was set")
+        return f"{self._name} " + (
+            "that tunes itself" if self.space == "tuned" else "as it was set"
+        )
 
     @property
     def _name(self) -> str:

@@ -82,7 +82,7 @@ class ConjugateDraw:
         return State(position, {**state.log_factors, **fresh}), Info(rate, any_nan(fresh), {})
 
     def _draw(self, key: Array, *parameters: Array) -> Array:
-        """Draw by way of logarithms of Gamma variables, which stay finite however small they are."""
+        """Draw by way of logarithms of Gamma variables, which are never rounded to 0."""
         if self.family.name == "Gamma":
             concentration, rate = parameters
             log_power = jax.random.loggamma(key, concentration) - jnp.log(rate)

@@ -91,7 +91,9 @@ class EllipticalSlice:
 
         def at(angle):
             return {
-                n: mean[n] + (old[n] - mean[n]) * jnp.cos(angle) + (drawn[n] - mean[n]) * jnp.sin(angle)
+                n: mean[n]
+                + (old[n] - mean[n]) * jnp.cos(angle)
+                + (drawn[n] - mean[n]) * jnp.sin(angle)
                 for n in variables
             }
 

@@ -48,7 +48,7 @@ class EnumeratedDraw:
         return f"{text}, by element: they are independent given the rest" if self.axes else text
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
-        """Raise UserError if the variable has other values, or elements that are not independent."""
+        """Raise UserError if the variable has other values, or its elements are dependent."""
         values = possible_values(target, block.name)
         independent = independent_axes(target, block.name)
         if values is None or nested(values) != self.values or not {*self.axes} <= {*independent}:

@@ -120,8 +120,8 @@ def gibbs_sampler(
     for name in names:
         if moved and name not in moved:
             raise UserError(
-                f"gibbs_sampler: {name!r} has no place in the order, and would never move; expected "
-                f"{', '.join(map(repr, names))}, each once or more"
+                f"gibbs_sampler: {name!r} has no place in the order, and would never move; "
+                f"expected {', '.join(map(repr, names))}, each once or more"
             )
     return Kernel(tuple(blocks), parameters, moved)
 

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from tensorflow_probability.substrates.jax import bijectors as tfb
 
 from bamopipe.base import Model, Node

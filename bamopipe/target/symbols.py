@@ -322,7 +322,9 @@ def _bind(equation, given: Sequence) -> list:
 def _fold(equation, given: Sequence[Full]) -> Full:
     """Carry out an operation on numbers that are known."""
     aval = equation.outvars[0].aval
-    values = [np.asarray(v.value, var.aval.dtype) for v, var in zip(given, equation.invars)]
+    values = [
+        np.asarray(v.value, var.aval.dtype) for v, var in zip(given, equation.invars, strict=True)
+    ]
     with np.errstate(all="ignore"):
         value = FOLDED[_name(equation)](*values)
     if _name(equation) == "reduce_sum":
@@ -370,8 +372,9 @@ def _add(run: Run, equation, given: list) -> Any:
     sign = -1.0 if _name(equation) == "sub" else 1.0
     first, second = given
     shape = equation.outvars[0].aval.shape
-    if isinstance(first, Full) and isinstance(second, Power) and run.domain == "unit":
-        if (first.value, second.exponent, sign * second.coefficient) == (1.0, 1.0, -1.0):
+    if run.domain == "unit" and isinstance(first, Full) and isinstance(second, Power):
+        known = isinstance(second.coefficient, float) and sign * second.coefficient == -1
+        if known and (first.value, second.exponent) == (1, 1):
             other = replace(second, coefficient=1.0, complement=not second.complement)
             return run.stretched(other, shape)
     if isinstance(first, Power) and isinstance(second, Power):
@@ -414,7 +417,7 @@ def _is_number(value) -> bool:
     return isinstance(value, Full) or _is_free(value)
 
 
-def _times(a, b, divides: bool):
+def _times(a: Any, b: Any, divides: bool) -> Any:
     if divides and isinstance(b, float) and b == 0:
         b = jnp.asarray(b)
     return a / b if divides else a * b
