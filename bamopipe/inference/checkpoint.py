@@ -67,7 +67,7 @@ class Checkpoint:
     def load(self) -> dict[str, np.ndarray] | None:
         """Return the arrays of this very run; None if there are none that can be read."""
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except FileNotFoundError:
             return None
