@@ -128,11 +128,14 @@ def _chains(kernel: Kernel, result: Draws) -> xr.Dataset:
     """Say what there is to say of each chain as a whole."""
     steps = kernel.steps()
     num_chains = len(result.status)
-    scale = [result.scale.get(name, np.nan) for name in steps]
+    by_update = {
+        what: np.tile([values.get(name, np.nan) for name in steps], (num_chains, 1))
+        for what, values in (("scale", result.scale), ("path_length", result.path_length))
+    }
     return xr.Dataset(
         {
             "status": ("chain", np.asarray(result.status, dtype=object)),
-            "scale": (("chain", "update"), np.tile(scale, (num_chains, 1))),
+            **{what: (("chain", "update"), values) for what, values in by_update.items()},
             **{
                 f"{what}_seconds": ("chain", np.full(num_chains, seconds))
                 for what, seconds in result.timings.items()
