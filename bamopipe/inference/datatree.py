@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -56,12 +57,10 @@ def to_datatree(
     """
     target, model = engine.target, engine.model
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predict"))
+    folder: Path | None = None
     if isinstance(result, Draws):
-        draws, statistics, by_chain = (
-            result.draws,
-            _sample_stats(result),
-            _chains(engine.mcmc_kernel, result),
-        )
+        folder, draws, statistics = result.folder, result.draws, _sample_stats(result)
+        by_chain = _chains(engine.mcmc_kernel, result)
     else:
         assert isinstance(engine, SMCInference)
         final = result.final_state
@@ -71,7 +70,7 @@ def to_datatree(
             "log_prior": final.log_prior,
         }
     with precision_context(engine.precision):
-        after = follow(target, key, draws)
+        after = follow(target, key, draws, folder and folder / "consequences")
         before = follow(target, jax.random.fold_in(key, zlib.crc32(b"prior")), result.prior)
         data = {
             name: np.asarray(model.nodes[name].value, value.dtype)

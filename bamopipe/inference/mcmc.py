@@ -22,7 +22,7 @@ from bamopipe.inference.shelf import Shelf
 from bamopipe.inference.starts import PRIOR_DRAWS, Start, find
 from bamopipe.inference.turn import adapted, take_turn
 from bamopipe.samplers.base import LOG_PATH, LOG_SCALE, Kernel, Parameters
-from bamopipe.target import Position, Target, compile_target, precision_context
+from bamopipe.target import Target, compile_target, precision_context
 
 # Draws that one call of the compiled program makes; what is reported and kept in between.
 DRAWS_PER_TURN = 100
@@ -286,7 +286,7 @@ class _Run:
             self.states[chain],
         )
 
-    def _tune(self, position: Position) -> None:
+    def _tune(self, position: dict[str, np.ndarray]) -> None:
         """Take the shape of steps from draws, particles last."""
         self.parameters = jax.device_get(
             _tune(self.engine.mcmc_kernel, self.parameters, position, self.engine.target)

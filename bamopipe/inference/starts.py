@@ -40,9 +40,9 @@ class Starts(NamedTuple):
         Draws that the first shape of steps is taken from.
     """
 
-    prior: Position
+    prior: dict[str, np.ndarray]
     states: list[State]
-    shape: Position
+    shape: dict[str, np.ndarray]
 
 
 def find(
@@ -89,7 +89,7 @@ def find(
     states = [_first(target, *item) for item in enumerate(tried)]
     possible = [_take(state, np.resize(_possible(state), PATHFINDER_DRAWS)) for state in tried]
     positions = [state.position for state in possible]
-    shape = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), *positions)
+    shape = {n: np.concatenate([p[n] for p in positions], axis=-1) for n in prior}
     return Starts(prior, states, shape)
 
 

@@ -11,9 +11,13 @@ from bamopipe.samplers.base import LOG_PATH, Parameters
 MOST_STEPS = 1000
 # The first of all longest paths; they grow from there. In a standard normal they end near 2.2.
 FIRST_PATH = 0.5
-# How much of a step's gain goes into the length of paths: a whole one would go to and fro, since
-# the log of the criterion has a second derivative of -3.6 at the maximum, in a standard normal.
-RATE = 0.25
+# How much of a step's gain goes into the length of paths: little, since one move tells little (the
+# log of the criterion has a slope of 2 at first, a move's own is off by 3 near the maximum), and
+# further maxima lie behind the first one, half a period apart.
+RATE = 0.05
+LARGEST_SLOPE = 5.0
+# How much of it goes into the scale of the criterion.
+SPREAD_RATE = 0.5
 SPREAD = "path_spread"
 
 
@@ -76,7 +80,7 @@ def adapt(parameters: Parameters, found: Terms, gain: Array | float, most: Array
     most
         The longest path that there may be, as a phase.
     """
-    spread = parameters[SPREAD] + RATE * gain * (jnp.mean(found.change) - parameters[SPREAD])
+    spread = parameters[SPREAD] + SPREAD_RATE * gain * (jnp.mean(found.change) - parameters[SPREAD])
     slope = jnp.mean(found.slope) / jnp.where(spread > 0, spread, 1.0)
-    log_path = parameters[LOG_PATH] + RATE * gain * jnp.clip(slope, -1.0, 1.0)
+    log_path = parameters[LOG_PATH] + RATE * gain * jnp.clip(slope, -LARGEST_SLOPE, LARGEST_SLOPE)
     return {**parameters, SPREAD: spread, LOG_PATH: jnp.minimum(log_path, jnp.log(most))}
