@@ -182,7 +182,8 @@ class _Run:
             Phase("", engine.num_samples, engine.num_thin),
         ]
         self.phase, self.num_done, self.num_turns = 0, 0, 0
-        self.is_nan: dict[str, np.ndarray] = {}
+        self.is_nan = np.zeros((engine.num_chains, len(self.factors)), bool)
+        self.kept = Shelf(engine.num_samples, folder)
 
     def result(self, start: float) -> Draws:
         """Run; `start` is when the clock of compilation began."""
@@ -200,11 +201,11 @@ class _Run:
             self._tune(starts.shape)
             self.dealer.warm(self.turn, self._item(0, Phase("", 0)))
             compiled = time.perf_counter()
-            while self.phase < len(self.phases):
-                shelf = self._go_through(self.phases[self.phase])
-                self.phase, self.num_done = self.phase + 1, 0
+            with self._checkpoint() as self.checkpoint:
+                self._go_on(self.checkpoint.load())
+                self.checkpoint.write()
             sampled = time.perf_counter()
-        draws, statistics = shelf.read()
+        draws, statistics = self.kept.read()
         adapted_to = adapted(self.parameters)
         return Draws(
             draws=draws,
@@ -226,20 +227,53 @@ class _Run:
             folder=self.folder,
         )
 
-    def _go_through(self, phase: Phase) -> Shelf:
-        """Make all draws of a phase, and tune if it is for that; return what was kept."""
-        folder = self.folder
-        if folder is not None and phase.tunes:
-            folder = folder / f"window-{self.phase}"
-        shelf = Shelf(phase.num_draws, folder)
-        while self.num_done < phase.num_draws:
-            self._take_turn(phase, shelf)
-        if phase.tunes:
-            draws, _ = shelf.read()
-            self._tune(
-                {n: np.moveaxis(v.reshape(-1, *v.shape[2:]), 0, -1) for n, v in draws.items()}
-            )
-        return shelf
+    def _checkpoint(self) -> Checkpoint:
+        """Return where the state goes after each turn; nowhere if there is no folder."""
+        engine, target = self.engine, self.engine.target
+        settings = {
+            f.name: getattr(engine, f.name)
+            for f in fields(engine)
+            if f.name not in ("model", "mcmc_kernel")
+        }
+        kernel = engine.mcmc_kernel.blocks, engine.mcmc_kernel.parameters
+        numbers = target.data, target.missing, target.closures
+        path = self.folder and self.folder / "checkpoint.npz"
+        return Checkpoint(
+            path, fingerprint(settings, kernel, target.program.text, numbers, self.key), self._flush
+        )
+
+    def _go_on(self, saved: dict[str, np.ndarray] | None) -> None:
+        """Go through all phases, or through what is left of them."""
+        if saved is not None:
+            self.phase, self.num_done, self.num_turns = saved["counts"].tolist()
+            self.is_nan = saved["is_nan"]
+            leaves, structure = jax.tree.flatten((self.states, self.parameters))
+            leaves = [saved[f"leaf_{number}"] for number in range(len(leaves))]
+            self.states, self.parameters = jax.tree.unflatten(structure, leaves)
+        self._reserve(self.kept, keep=saved is not None)
+        for phase in self.phases[self.phase :]:
+            shelf = self.kept
+            if phase.tunes:
+                window = self.folder and self.folder / f"window-{self.phase}"
+                shelf = Shelf(phase.num_draws, window)
+                self._reserve(shelf, keep=self.num_done > 0)
+            while self.num_done < phase.num_draws:
+                self._take_turn(phase, shelf)
+                leaves = jax.tree.leaves((self.states, self.parameters))
+                self.shelf = shelf
+                self.checkpoint.offer(
+                    {
+                        "counts": np.array([self.phase, self.num_done, self.num_turns]),
+                        "is_nan": self.is_nan,
+                        **{f"leaf_{number}": leaf for number, leaf in enumerate(leaves)},
+                    }
+                )
+            if phase.tunes:
+                draws, _ = shelf.read()
+                self._tune(
+                    {n: np.moveaxis(v.reshape(-1, *v.shape[2:]), 0, -1) for n, v in draws.items()}
+                )
+            self.phase, self.num_done = self.phase + 1, 0
 
     def _take_turn(self, phase: Phase, shelf: Shelf) -> None:
         """Let all chains make some draws."""

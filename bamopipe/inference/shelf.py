@@ -1,5 +1,6 @@
 """Arrays that grow by rows, in memory or in files that may be larger than it."""
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -36,18 +37,27 @@ class Shelf:
     """
 
     def __init__(self, num_rows: int, folder: Path | None = None):
-        self.folder = folder
+        self._folder = folder
         self._num_rows = num_rows
         self._leaves: list[np.ndarray | Path] = []
         self._structure: Any = None
 
+    def reserve(self, tree: Any, keep: bool = False) -> None:
+        """Make room for arrays; leaves have shape (chain, any number of rows, ...) and a dtype.
+
+        Raises
+        ------
+        UserError
+            The disk has no room, or there are no files to keep.
+        """
+        paths, self._structure = jax.tree.flatten_with_path(tree)
+        self._leaves = [self._make(path, like, keep) for path, like in paths]
+
     def put(self, begin: int, tree: Any) -> None:
         """Write rows from `begin` on; leaves have shape (chain, some rows, ...)."""
-        paths, structure = jax.tree.flatten_with_path(tree)
         if self._structure is None:
-            self._leaves = [self._make(path, rows) for path, rows in paths]
-            self._structure = structure
-        for leaf, (_, rows) in zip(self._leaves, paths, strict=True):
+            self.reserve(tree)
+        for leaf, rows in zip(self._leaves, jax.tree.leaves(tree), strict=True):
             # A map that is closed at once does not count as memory of this process.
             array = np.load(leaf, mmap_mode="r+") if isinstance(leaf, Path) else leaf
             array[:, begin : begin + rows.shape[1]] = rows
@@ -64,31 +74,32 @@ class Shelf:
                 with leaf.open("rb") as file:
                     os.fsync(file.fileno())
 
-    def _make(self, path: tuple, rows: np.ndarray) -> np.ndarray | Path:
-        shape = (rows.shape[0], self._num_rows, *rows.shape[2:])
-        if self.folder is None:
-            return np.zeros(shape, rows.dtype)
+    def _make(self, path: tuple, like: Any, keep: bool) -> np.ndarray | Path:
+        shape, dtype = (like.shape[0], self._num_rows, *like.shape[2:]), np.dtype(like.dtype)
+        if self._folder is None:
+            return np.zeros(shape, dtype)
         parts = [quote(jax.tree_util.keystr((key,), simple=True), safe="") for key in path]
-        file = self.folder.joinpath(*parts).with_name(f"{parts[-1]}.npy")
-        try:
-            return _reserve(file, shape, rows.dtype)
-        except OSError as error:
-            size = np.prod(shape) * rows.dtype.itemsize / 1e9
+        file = self._folder.joinpath(*parts).with_name(f"{parts[-1]}.npy")
+        if file.exists():
+            found = np.load(file, mmap_mode="r")
+            if found.shape == shape and found.dtype == dtype:
+                return file
+        if keep:
             raise UserError(
-                f"{file} needs {size:.1f} GB and cannot be made: {error.strerror}; free some room, "
-                "or keep fewer draws (num_thin keeps one step in so many)"
+                f"{file}, with what a run that was stopped had made, is gone or of another run; "
+                f"delete the folder {self._folder}, and the run starts afresh"
+            )
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+            if sys.platform == "linux":  # where a map of a full disk would end the process
+                with file.open("rb+") as opened:
+                    os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            file.unlink(missing_ok=True)
+            size = math.prod(shape) * dtype.itemsize / 1e9
+            raise UserError(
+                f"{file} of {size:.3g} GB cannot be made: {error.strerror}; free some room, or keep "
+                "fewer draws (num_thin keeps one step in so many)"
             ) from None
-
-
-def _reserve(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> Path:
-    """Make a file for an array, unless there is one, as a run that was stopped leaves it."""
-    if file.exists():
-        found = np.load(file, mmap_mode="r")
-        if found.shape == shape and found.dtype == dtype:
-            return file
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-    if sys.platform == "linux":  # where a map of a full disk would end the process
-        with file.open("rb+") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-    return file
+        return file

@@ -38,7 +38,11 @@ class Tuning(NamedTuple):
     Attributes
     ----------
     acceptance_rate
-        The mean that its step size is adapted to; None if it needs no step size, or finds its own.
+        The mean that its step size is adapted to; None if it needs no step size, or finds its own,
+        or accepts all.
+    energy_variance
+        The mean square of the energy's error at each step, by coordinate, that its step size is
+        adapted to where it accepts all.
     step_size
         The first step size, and its power of the number of coordinates.
     settings
@@ -61,6 +65,12 @@ class Tuning(NamedTuple):
     least_dimension: int = 1
     path: Path | None = None
     num_steps: int = 1
+    energy_variance: float | None = None
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it has a step size that is adapted."""
+        return self.acceptance_rate is not None or self.energy_variance is not None
 
 
 def _unit_mass(**settings) -> Callable[[int], dict[str, Any]]:
@@ -116,6 +126,10 @@ TUNINGS: dict[Callable, Tuning] = {
     ),
     blackjax.irmh.differentiable: Tuning(None, settings=_wide_student),
     blackjax.mala.differentiable: Tuning(0.574, (1.4, -1 / 3)),
+    blackjax.mclmc.differentiable: Tuning(
+        None, (0.25, 1 / 2), lambda size: {"L": size**0.5}, least_dimension=2, num_steps=10,
+        energy_variance=5e-4,
+    ),
     blackjax.nuts.differentiable: Tuning(0.8, (1.0, -1 / 4), _unit_mass()),
     blackjax.rmhmc.differentiable: Tuning(
         0.7,
@@ -152,7 +166,6 @@ NOT_OFFERED = {
     "laplace_dmhmc": "it integrates over variables that it has to be told",
     "laplace_hmc": "it integrates over variables that it has to be told",
     "laplace_mhmc": "it integrates over variables that it has to be told",
-    "mclmc": "it never rejects, so that its draws are off unnoticed; adjusted_mclmc does",
     "mgrad_gaussian": "it brings a prior of its own that would count twice",
     "multinomial_hmc": _ONE_WAY,
     "nss": "it is a nested sampler",

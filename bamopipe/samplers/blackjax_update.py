@@ -45,6 +45,7 @@ from bamopipe.target import Position, Target, tempered
 # What BlackJAX reports of a move -> ArviZ's name for it.
 STATISTICS = {
     "energy": "energy",
+    "energy_change": "energy_error",
     "is_divergent": "diverging",
     "num_integration_steps": "n_steps",
     "num_trajectory_expansions": "tree_depth",
@@ -167,8 +168,14 @@ class BlackJAXUpdate:
         if LOG_SCALE not in parameters:
             return parameters
         tuning = TUNINGS[self.factory]
-        assert tuning.acceptance_rate is not None
-        off_by = jnp.mean(info.acceptance_rate) - tuning.acceptance_rate
+        if tuning.energy_variance is not None:
+            wanted = tuning.energy_variance * len(parameters["shape"])
+            # The variance grows with the sixth power of the step.
+            ratio = jnp.mean(info.statistics["energy_error"] ** 2) / wanted
+            off_by = -jnp.clip(jnp.log(ratio), -3.0, 3.0) / 6
+        else:
+            assert tuning.acceptance_rate is not None
+            off_by = jnp.mean(info.acceptance_rate) - tuning.acceptance_rate
         log_scale = parameters[LOG_SCALE] + gain * off_by
         if tuning.longest_path is not None:
             log_scale = jnp.minimum(log_scale, 0.0)
@@ -192,6 +199,7 @@ class BlackJAXUpdate:
         """Step every particle with a key of its own."""
         names = target.touching(variables)
         settings = self._settings(key, parameters)
+        num_steps = TUNINGS[self.factory].num_steps if self.factory in TUNINGS else 1
 
         def step(key, position):
             own = {name: position[name] for name in variables}
@@ -206,7 +214,7 @@ class BlackJAXUpdate:
 
             algorithm = self.factory(logdensity, **settings)
             init_key, step_key = jax.random.split(key)
-            end, info = algorithm.step(step_key, algorithm.init(start, init_key))
+            end, info = _steps(algorithm, step_key, algorithm.init(start, init_key), num_steps)
             moved, _ = place(end.position)
             # What did not move keeps its values to the last digit; and so does what would come to
             # the very edge of its support, where coordinates are not finite, by rounding.
@@ -301,6 +309,17 @@ class BlackJAXUpdate:
         return chees.terms(start, end, path.velocity(momentum, size), length, info.acceptance_rate)
 
 
+def _steps(algorithm: blackjax.SamplingAlgorithm, key: Array, state, num_steps: int):
+    """Step some times; the error of the energy is the root mean square of all steps'."""
+    if num_steps == 1:
+        return algorithm.step(key, state)
+    end, infos = jax.lax.scan(
+        lambda state, key: algorithm.step(key, state), state, jax.random.split(key, num_steps)
+    )
+    last = jax.tree.map(lambda leaf: leaf[-1], infos)
+    return end, last._replace(energy_change=jnp.sqrt(jnp.mean(infos.energy_change**2)))
+
+
 def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Parameters]:
     """Return the update that stands for a BlackJAX factory, and its traced parameters."""
     if not isinstance(settings, Mapping | None):
@@ -341,7 +360,7 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
         if isinstance(v, bool | int | np.integer | str) or callable(v)
     }
     traced = {k: v for k, v in settings.items() if k not in static}
-    if space == "tuned" and TUNINGS[factory].acceptance_rate is not None:
+    if space == "tuned" and TUNINGS[factory].adapts:
         traced[LOG_SCALE] = 0.0
         own_path = {"integration_steps_fn", "integration_steps_params"} & {*settings}
         if TUNINGS[factory].path is not None and not own_path:
