@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -76,6 +77,7 @@ class NormalRandomWalk:
 
     kernel: Literal["normal_random_walk"]
     sigma: Annotated[Any, _scale] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class NormalRandomWalkOfPosition:
 
     kernel: Literal["normal_random_walk"]
     sigma: Annotated[Any, _scales] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class NUTS:
     max_num_doublings: Count | None = None
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class HMC:
     num_integration_steps: Count | None = None
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ class DynamicHMC:
     kernel: Literal["dynamic_hmc"]
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,7 @@ class MALA:
 
     kernel: Literal["mala"]
     step_size: Positive | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -130,11 +137,12 @@ class Barker:
     kernel: Literal["barker"]
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
 class NoSettings:
-    """Algorithms that always tune themselves here; in Python they take settings."""
+    """Algorithms that always find their own steps here; in Python they take settings."""
 
     kernel: Literal[
         "adjusted_mclmc",
@@ -144,9 +152,11 @@ class NoSettings:
         "gist_step_size",
         "gist_trajectory_length",
         "irmh",
+        "mclmc",
         "rmhmc",
         "slice_sampling",
     ]
+    is_mass_matrix_diagonal: bool | None = None
 
 
 # Name of a kernel -> its settings for one variable, and for the whole position. What is left out
@@ -186,15 +196,27 @@ def _count_or_auto(value: Any, key: str) -> Any:
     return read(Count, value, key)
 
 
+def _schedule(value: Any, key: str) -> Any:
+    """Check fixed temperatures."""
+    given = read(list[float], value, key)
+    if not given or given[-1] != 1 or any(a >= b for a, b in pairwise([0.0, *given])):
+        raise UserError(f"{key} must rise from above 0 to 1, such as [0.01, 0.1, 1], got {value!r}")
+    return given
+
+
 @dataclass(frozen=True)
 class SMC:
-    """Sequential Monte Carlo with adaptive tempering."""
+    """Sequential Monte Carlo."""
 
     name: Literal["smc"]
     num_chains: Count = 4
     num_particles: Annotated[int, Range(2)] = 1000
     num_mutations: Annotated[Any, _count_or_auto] = 100
-    target_ess: Annotated[float, Range(0, 1, open=True)] = 0.5
+    target_ess: Annotated[float, Range(0, open=True)] = 0.5
+    temperatures: Annotated[Any, _schedule] | None = None
+    data_blocks: Count = 1
+    scheme: Literal["standard", "waste_free", "persistent"] = "standard"
+    resampling: Literal["systematic", "multinomial", "stratified", "residual"] = "systematic"
     max_mutations: Count = 200
     max_temperatures: Count = 200
 
@@ -209,6 +231,7 @@ class MCMC:
     num_warmup: Annotated[int, Range(0)] = 1000
     num_burn: Annotated[int, Range(0)] = 0
     num_thin: Count = 1
+    start: Literal["prior", "jitter", "pathfinder"] = "prior"
 
 
 ENGINES: dict[str, type] = {"mcmc": MCMC, "smc": SMC}

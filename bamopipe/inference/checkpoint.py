@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -75,7 +76,7 @@ class Checkpoint:
     def load(self) -> dict[str, np.ndarray] | None:
         """Return the arrays of this very run; None if there are none that can be read."""
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except FileNotFoundError:
             return None
@@ -102,10 +103,11 @@ class Checkpoint:
         arrays = self._latest
         if arrays is None:
             return
+        named: dict[str, Any] = {FINGERPRINT: self._fingerprint, **arrays}
         try:
             self._before_write()
             with atomic_write(self.path) as temporary:
-                np.savez(temporary, **{FINGERPRINT: self._fingerprint}, **arrays)
+                np.savez(temporary, **named)
         except OSError as error:  # the run itself lacks nothing
             logger.warning("the checkpoint %s cannot be written: %s", self.path, error.strerror)
         # Only now, so that a signal that comes in between finds something to write.
@@ -142,6 +144,13 @@ class Checkpoint:
 
 
 FINGERPRINT = "fingerprint"
+
+
+def identity(engine: Any, key: jax.Array) -> str:
+    """Return the fingerprint of a run of an engine: its settings, kernel, model, data and key."""
+    settings = {f.name: getattr(engine, f.name) for f in fields(engine) if f.name != "model"}
+    program, data = engine.target.program.text, jax.tree.leaves(engine.target)
+    return fingerprint(settings, program, data, key, jax.__version__, metadata.version("bamopipe"))
 
 
 def fingerprint(*things: Any) -> str:

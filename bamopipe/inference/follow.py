@@ -50,7 +50,7 @@ def follow(
     folder
         Where the results go if they are larger than the memory; see `Shelf`.
     """
-    return over_draws(_follow, target, key, draws, folder)
+    return over_draws(consequences, target, key, draws, folder)
 
 
 def over_draws(
@@ -86,7 +86,8 @@ def over_draws(
     return shelf.read()
 
 
-def _follow(target: Target, key: Array, position: Position) -> Consequences:
+def consequences(target: Target, key: Array, position: Position) -> Consequences:
+    """Compute what follows from one draw."""
     return Consequences(
         target.deterministics(position),
         target.predict(key, position),

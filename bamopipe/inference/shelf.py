@@ -99,7 +99,7 @@ class Shelf:
             file.unlink(missing_ok=True)
             size = math.prod(shape) * dtype.itemsize / 1e9
             raise UserError(
-                f"{file} of {size:.3g} GB cannot be made: {error.strerror}; free some room, or keep "
-                "fewer draws (num_thin keeps one step in so many)"
+                f"{file} of {size:.3g} GB cannot be made: {error.strerror}; free some room, or "
+                "keep fewer draws (num_thin keeps one step in so many)"
             ) from None
         return file

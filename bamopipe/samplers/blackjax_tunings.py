@@ -127,7 +127,11 @@ TUNINGS: dict[Callable, Tuning] = {
     blackjax.irmh.differentiable: Tuning(None, settings=_wide_student),
     blackjax.mala.differentiable: Tuning(0.574, (1.4, -1 / 3)),
     blackjax.mclmc.differentiable: Tuning(
-        None, (0.25, 1 / 2), lambda size: {"L": size**0.5}, least_dimension=2, num_steps=10,
+        None,
+        (0.25, 1 / 2),
+        lambda size: {"L": size**0.5},
+        least_dimension=2,
+        num_steps=10,
         energy_variance=5e-4,
     ),
     blackjax.nuts.differentiable: Tuning(0.8, (1.0, -1 / 4), _unit_mass()),

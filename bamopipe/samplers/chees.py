@@ -1,5 +1,6 @@
 """How long the paths of a Hamiltonian kernel should be: the ChEES criterion."""
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,11 +10,11 @@ from bamopipe.samplers.base import LOG_PATH, Parameters
 
 # Steps of the integrator in the longest path.
 MOST_STEPS = 1000
-# The first of all longest paths; they grow from there. In a standard normal they end near 2.2.
-FIRST_PATH = 0.5
+# The first of all longest paths, a quarter of a period; in a standard normal they end near 2.2.
+# Shorter than that, since from longer ones chance leads to further maxima, half a period apart.
+FIRST_PATH = math.pi / 2
 # How much of a step's gain goes into the length of paths: little, since one move tells little (the
-# log of the criterion has a slope of 2 at first, a move's own is off by 3 near the maximum), and
-# further maxima lie behind the first one, half a period apart.
+# log of the criterion has a slope of 2 at first, a move's own is off by 3 near the maximum).
 RATE = 0.05
 LARGEST_SLOPE = 5.0
 # How much of it goes into the scale of the criterion.
