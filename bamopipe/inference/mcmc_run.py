@@ -153,7 +153,9 @@ class Run:
     def _rows(self):
         """Return the shapes of what a turn adds to a shelf."""
         with precision_context(self.engine.precision):
-            found = jax.eval_shape(self.turn, self.engine.target, *self._item(0, self.phases[-1]))
+            found = take_turn.eval_shape(
+                *self.turn.args, self.engine.target, *self._item(0, self.phases[-1])
+            )
         return jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((self.engine.num_chains, *leaf.shape), leaf.dtype),
             (found.draws, found.statistics),
