@@ -217,7 +217,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(mcmc_run.Run, "_tell", lambda run, *a: turns.append(run.num_turns))
     engine.run(jax.random.key(5), tmp_path / "undisturbed.npz")
     num_turns = len(turns)
-    assert num_turns == 7
+    assert num_turns == 8  # 1 + 3 + 1 of warm-up, 1 of burn, 2 that are kept
     for number in range(num_turns):
 
         def tell(run, *arguments, last=number):

@@ -86,9 +86,10 @@ class BlackJAXUpdate:
     is_diagonal: bool | None = None
 
     def __str__(self) -> str:
-        return f"{_name(self.factory)} " + (
-            "that tunes itself" if self.space == "tuned" else "as it was set"
-        )
+        how = "that tunes itself" if self.space == "tuned" else "as it was set"
+        if self.factory is blackjax.mclmc.differentiable:
+            how += ", unadjusted: it rejects nothing, and its draws are slightly off"
+        return f"{_name(self.factory)} {how}"
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError unless the factory takes these parameters and fits the variables."""
