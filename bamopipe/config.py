@@ -148,6 +148,7 @@ class NoSettings:
         "adjusted_mclmc",
         "adjusted_mclmc_dynamic",
         "coordinate_slice",
+        "elliptical_slice",
         "ghmc",
         "gist_step_size",
         "gist_trajectory_length",
@@ -175,14 +176,16 @@ POSITION_KERNELS = KERNELS | {"normal_random_walk": NormalRandomWalkOfPosition}
 
 @dataclass(frozen=True)
 class Gibbs:
-    """One kernel for each latent variable, one variable after the other.
+    """One kernel for each latent variable or block of them ("mu, tau"), one after the other.
 
-    A variable without a step has a random walk that tunes itself, or, if it takes whole numbers,
-    moves by one.
+    A variable without a step is drawn from its full conditional, or has a random walk that tunes
+    itself. `order` and `repeats` say in which order, and how often in a row, they move.
     """
 
     name: Literal["gibbs"]
     steps: dict[str, Annotated[Any, lambda value, key: choice(KERNELS, "kernel", value, key)]]
+    order: list[str] | None = None
+    repeats: dict[str, Count] | None = None
 
 
 SAMPLERS: dict[str, type] = {"gibbs": Gibbs}

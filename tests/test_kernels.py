@@ -14,6 +14,8 @@ from bamopipe.base import Model
 from bamopipe.errors import UserError
 from bamopipe.samplers import mcmc_sampler, tuned_random_walk
 from bamopipe.samplers.blackjax_tunings import NOT_OFFERED, OF_OWN_PROPOSALS, TUNINGS
+from bamopipe.samplers.conjugate_draw import ConjugateDraw
+from bamopipe.samplers.elliptical_slice import EllipticalSlice
 from bamopipe.samplers.gaussian_conditional import GaussianConditional
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import compile_target, precision_context
@@ -34,6 +36,8 @@ def off(errors):
 @names
 @pytest.mark.parametrize("case", kernels.CASES)
 def test_posterior_at_two_temperatures(name, case):
+    if not kernels.applies(name, case):
+        return
     assert off(kernels.errors(name, case)) == {}
 
 
@@ -56,7 +60,10 @@ def test_a_particle_at_the_edge_of_the_support_stays_and_harms_no_other(name):
             state, infos = step(jax.random.key(index), state, jnp.asarray(1.0), parameters, target)
             parameters = kernel.adapt(parameters, infos)
         share = state.position["share"]
-        assert share[0, -1] == 1
+        if isinstance(kernel.blocks[0].update, ConjugateDraw):  # which forgets where it was
+            assert np.all((share > 0) & (share < 1))
+        else:
+            assert share[0, -1] == 1
         assert np.all((share[:, :-1] > 0) & (share[:, :-1] < 1))
         assert np.all(share[:, :-1] != start["share"][:, :-1])
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters))
@@ -83,7 +90,7 @@ def test_steps_become_as_long_as_is_good(name):
                 rates[block].append(float(info.acceptance_rate.mean()))
     for block in kernel.blocks:
         rate = np.mean(rates[block.name][-10:])
-        if isinstance(block.update, GaussianConditional):
+        if isinstance(block.update, GaussianConditional | EllipticalSlice):
             assert rate == 1
             continue
         if isinstance(block.update, TunedRandomWalk):
@@ -193,6 +200,7 @@ def test_algorithms_with_one_way_paths_give_wrong_draws(name, settings):
 
 def test_every_algorithm_of_blackjax_is_in_the_table_or_has_a_reason():
     known = {getattr(blackjax, name).differentiable for name in NOT_OFFERED}
+    known.add(blackjax.elliptical_slice.differentiable)  # of which there is one of our own
     smc = ("smc", "tuning")
     for name in dir(blackjax):
         algorithm = getattr(blackjax, name)

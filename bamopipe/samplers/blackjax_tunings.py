@@ -165,7 +165,6 @@ _ONE_WAY = "its paths only go forwards, which gives wrong draws (in BlackJAX 1.7
 NOT_OFFERED = {
     "csgld": "it takes estimates of the gradient",
     "dmhmc": _ONE_WAY,
-    "elliptical_slice": "it brings a prior of its own that would count twice",
     "laplace_dhmc": "it integrates over variables that it has to be told",
     "laplace_dmhmc": "it integrates over variables that it has to be told",
     "laplace_hmc": "it integrates over variables that it has to be told",

@@ -38,6 +38,7 @@ from bamopipe.samplers.coordinates import (
     standardise,
     to_coordinates,
 )
+from bamopipe.samplers.elliptical_slice import EllipticalSlice
 from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import Position, Target, tempered
@@ -96,7 +97,7 @@ class BlackJAXUpdate:
         if self.space == "own":
             check_has_room(target, block)
         else:
-            check_is_continuous(target, block)
+            check_is_continuous(target, block, _name(self.factory))
         if self.space == "unconstrained":
             for name in block.variables:
                 target.check_constrains(name)
@@ -334,6 +335,13 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
     if factory is blackjax.normal_random_walk:
         _check_tunes_itself(is_diagonal, "normal_random_walk", settings)
         return RandomWalk(), settings
+    if factory is blackjax.elliptical_slice:
+        if settings:
+            raise UserError(
+                f"elliptical_slice takes no settings here, got {', '.join(settings)}: the mean and "
+                "the covariance are those of the variable's prior; leave them out"
+            )
+        return EllipticalSlice(), {}
     if not callable(factory):
         raise UserError(
             f"the step function {factory!r} is not callable; expected a BlackJAX algorithm such as "

@@ -42,7 +42,7 @@ class ElementwiseWalk:
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError if the variable is discrete, or its elements depend on each other."""
-        check_is_continuous(target, block)
+        check_is_continuous(target, block, "normal_random_walk")
         if not set(self.axes) <= set(independent_axes(target, block.name)):
             raise UserError(
                 f"kernel of {block.name!r}: the elements of this variable are not independent in "

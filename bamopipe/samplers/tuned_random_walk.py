@@ -44,7 +44,7 @@ class TunedRandomWalk:
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError if a variable is discrete."""
-        check_is_continuous(target, block)
+        check_is_continuous(target, block, "normal_random_walk")
 
     def tune(
         self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
