@@ -77,6 +77,7 @@ class NormalRandomWalk:
 
     kernel: Literal["normal_random_walk"]
     sigma: Annotated[Any, _scale] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class NormalRandomWalkOfPosition:
 
     kernel: Literal["normal_random_walk"]
     sigma: Annotated[Any, _scales] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class NUTS:
     max_num_doublings: Count | None = None
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class HMC:
     num_integration_steps: Count | None = None
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ class DynamicHMC:
     kernel: Literal["dynamic_hmc"]
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ class MALA:
 
     kernel: Literal["mala"]
     step_size: Positive | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -131,11 +137,12 @@ class Barker:
     kernel: Literal["barker"]
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
 class NoSettings:
-    """Algorithms that always tune themselves here; in Python they take settings."""
+    """Algorithms that always find their own steps here; in Python they take settings."""
 
     kernel: Literal[
         "adjusted_mclmc",
@@ -146,9 +153,11 @@ class NoSettings:
         "gist_step_size",
         "gist_trajectory_length",
         "irmh",
+        "mclmc",
         "rmhmc",
         "slice_sampling",
     ]
+    is_mass_matrix_diagonal: bool | None = None
 
 
 # Name of a kernel -> its settings for one variable, and for the whole position. What is left out
@@ -225,6 +234,7 @@ class MCMC:
     num_warmup: Annotated[int, Range(0)] = 1000
     num_burn: Annotated[int, Range(0)] = 0
     num_thin: Count = 1
+    start: Literal["prior", "jitter", "pathfinder"] = "prior"
 
 
 ENGINES: dict[str, type] = {"mcmc": MCMC, "smc": SMC}

@@ -347,6 +347,18 @@ blocks move, and `repeats` how many times in a row. `elliptical_slice` is for va
 is Gaussian given their parents (Gaussian processes, normal vectors, autoregressive series), at the
 current values of these.
 
+The coordinates take account of correlations up to 500 of them, and of standard deviations alone
+beyond that, where a product with the factor of a covariance would cost more than most gradients.
+`is_mass_matrix_diagonal: true` (or `false`) says otherwise, for every kernel that tunes itself.
+
+The paths of `dynamic_hmc` and `adjusted_mclmc_dynamic` have random lengths, up to a longest that
+ChEES tunes (Hoffman, Radul and Sountsov 2021); the results have it as `path_length`, beside
+`scale`, where it is 2.25 for a normal posterior. `mclmc` is *unadjusted*: it rejects nothing, and
+is off by as much as its steps are long. They are set so that the energy's error has a variance of
+5e-4 a coordinate (Robnik et al. 2023), with which the tests below cannot tell it from the exact
+ones; for more than 4,000 independent draws take `adjusted_mclmc`. Evidence that comes from it is
+off as well.
+
 The numbers say by how many standard errors the worst of all estimates is off, from 4,000 particles.
 If a kernel is right, the worst of ten or twenty is off by 2 or 3; more than 4 fails a test.
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bamopipe.base import Model
-from bamopipe.samplers import tuned_random_walk
+from bamopipe.errors import UserError
+from bamopipe.samplers import mcmc_sampler, tuned_random_walk
 from bamopipe.samplers.blackjax_tunings import NOT_OFFERED, OF_OWN_PROPOSALS, TUNINGS
 from bamopipe.samplers.conjugate_draw import ConjugateDraw
 from bamopipe.samplers.elliptical_slice import EllipticalSlice
@@ -103,6 +104,50 @@ def test_steps_become_as_long_as_is_good(name):
             assert tuning.acceptance_rate < rate < 1
         else:
             assert abs(rate - tuning.acceptance_rate) < 0.05
+
+
+@pytest.mark.parametrize("name", ["barker", "dynamic_hmc", "nuts", "normal_random_walk"])
+def test_a_diagonal_shape_forms_no_matrix(name):
+    """Of 1,200 coordinates and 3 particles, tuning, stepping and adapting included."""
+    size = 1200
+
+    def largest(**settings):
+        model = Model()
+        model.add_node("x", distribution=dx.Normal(0.0, 1.0), shape=(size,))
+        kernel = mcmc_sampler(model, getattr(blackjax, name), settings)
+        target = compile_target(model)
+
+        def program(key, x):
+            parameters = kernel.tune(kernel.parameters, {"x": x}, target)
+            state = kernel.init(target, {"x": x})
+            state, infos = kernel.step(key, state, jnp.asarray(1.0), parameters, target)
+            return kernel.adapt(parameters, infos), state
+
+        text = str(jax.make_jaxpr(program)(jax.random.key(0), jnp.zeros((size, 3))))
+        return f"{size},{size}]" in text
+
+    with precision_context("float64"):
+        assert not largest()  # beyond LARGEST_DENSE
+        assert not largest(is_mass_matrix_diagonal=True)
+        assert largest(is_mass_matrix_diagonal=False)
+
+
+def test_what_a_kernel_tunes_is_not_for_one_with_scales():
+    model = Model()
+    model.add_node("x", distribution=dx.Normal(0.0, 1.0))
+    for kernel, scale in ((blackjax.nuts, "step_size"), (blackjax.normal_random_walk, "sigma")):
+        settings = {scale: 1.0, "is_mass_matrix_diagonal": True}
+        with pytest.raises(UserError, match=f"but it has {scale}; leave one out"):
+            mcmc_sampler(model, kernel, settings)
+    with pytest.raises(UserError, match="is_mass_matrix_diagonal is 1; expected true or false"):
+        mcmc_sampler(model, blackjax.nuts, {"is_mass_matrix_diagonal": 1})
+
+
+def test_a_kernel_that_is_not_adjusted_says_so(capsys):
+    model = Model()
+    model.add_node("x", distribution=dx.Normal(0.0, 1.0), shape=(2,))
+    mcmc_sampler(model, blackjax.mclmc).describe()
+    assert "unadjusted: it rejects nothing" in capsys.readouterr().out
 
 
 def test_joint_distribution_test_finds_a_wrong_kernel(monkeypatch):

@@ -19,7 +19,10 @@ from bamopipe.target import Position, Target
 Parameters = dict[str, Any]
 
 LOG_SCALE = "log_scale"
-"""The one parameter that `Update.adapt` changes; updates with settings of their own lack it."""
+"""The parameter that `Update.adapt` changes; updates with settings of their own lack it."""
+LOG_PATH = "log_path"
+"""Another one, of updates whose paths are tuned: log of the longest, as a phase (`Tuning`)."""
+ADAPTED = (LOG_SCALE, LOG_PATH)
 
 
 class State(NamedTuple):
@@ -52,11 +55,15 @@ class Info(NamedTuple):
     statistics
         What else is known of each particle's move, by ArviZ's names: "diverging", "energy",
         "n_steps", "tree_depth".
+    path
+        What the length of paths is tuned by, from `chees.terms`, of each particle; None for
+        updates without `LOG_PATH`.
     """
 
     acceptance_rate: Array
     is_nan: dict[str, Array]
     statistics: dict[str, Array]
+    path: Any = None
 
 
 class Update(Protocol):

@@ -17,7 +17,7 @@ from bamopipe.samplers.base import (
     any_nan,
     check_is_continuous,
 )
-from bamopipe.samplers.coordinates import coordinate_shapes, moments
+from bamopipe.samplers.coordinates import coordinate_shapes, moments, spread
 from bamopipe.target import Position, Target, element_log_factors, independent_axes, tempered
 
 
@@ -85,7 +85,7 @@ class ElementwiseWalk:
             """Return the log ratios of one particle's elements, and what they would become."""
             x = self._coordinates(target, position, name)
             _, log_det = self._values(target, x, position, name)
-            step = jnp.einsum("eij,ej->ei", parameters["shape"], noise)
+            step = jax.vmap(spread)(parameters["shape"], noise)
             value, new_log_det = self._values(target, x + scale * step, position, name)
             # Far out, numbers overflow; at the very edge of the support there is no way back.
             back = self._coordinates(target, {**position, name: value}, name)
