@@ -474,7 +474,9 @@ def _absolute(run: Run, equation, given: list) -> Any:
     (value,) = given
     if not isinstance(value, Power):
         return UNKNOWN
-    return replace(value, coefficient=abs(value.coefficient))  # the rest is positive
+    coefficient = value.coefficient
+    size = abs(coefficient) if isinstance(coefficient, float) else jnp.abs(coefficient)
+    return replace(value, coefficient=size)  # the rest is positive
 
 
 def _size(value: Range) -> Range:
