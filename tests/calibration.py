@@ -104,8 +104,8 @@ from its genealogy: the fewer of its first particles the final ones descend from
 larger of what their genealogies say and of what follows from how far the chains are apart.
 
 If these errors are right, the estimate ± {NUM_ERRORS:.2f} standard errors holds the exact log
-evidence in {CONFIDENCE:.0%} of all cases. The table says in how many it did: in {NUM_REPLICATES} runs
-of {NUM_CHAINS} chains, and in each of these chains by itself, with {NUM_PARTICLES} particles,
+evidence in {CONFIDENCE:.0%} of all cases. The table says in how many it did, in {NUM_REPLICATES}
+runs of {NUM_CHAINS} chains and in each chain by itself, with {NUM_PARTICLES} particles,
 `sampler=gibbs` and no further settings. The models are solved in closed form or by quadrature.
 A share under 90% or over 99% fails a test.
 

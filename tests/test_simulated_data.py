@@ -1,13 +1,13 @@
 """Simulation-based calibration: posteriors of data drawn from the model, over and over.
 
-If values of the variables come from the prior, and data from these values, the values are draws from
-the posterior given these data. So their rank among the posterior draws that a sampler makes is
-uniform, over many data sets (Cook, Gelman and Rubin 2006; Talts et al. 2018, arXiv:1804.06788). A
-wrong density, a lost Jacobian, and chains that are stuck all make the ranks uneven.
+If values of the variables come from the prior, and data from these values, then the values are
+draws from the posterior given these data. Their ranks among the posterior draws of a sampler are uniform,
+over many data sets (Cook, Gelman and Rubin 2006; Talts et al. 2018, arXiv:1804.06788). A wrong
+density, a lost Jacobian and chains that are stuck all make them uneven.
 
-There are 200 data sets a model, in ten bins of ranks. For an even distribution the chi-square
-statistic of some variable exceeds what a normal estimate exceeds by 4 standard errors (one time in
-16,000) at one in 300 keys. The key was chosen beforehand.
+There are 200 data sets a model, and ten bins of ranks. If all samplers are right, the chi-square
+statistic of one variable is as improbable as a normal estimate that is off by 4 standard errors at
+one key in 300. The key was chosen beforehand.
 """
 
 import blackjax
@@ -104,6 +104,11 @@ def ranks(make_model, engines=ENGINES, num_data_sets=NUM_DATA_SETS) -> dict[str,
         truths = jax.device_get(draw(jax.random.split(jax.random.key(KEY), num_data_sets)))
     rng = np.random.default_rng(KEY)
     compiled: list[str] = []
+
+    def listen(event, *_, **__):
+        if "backend_compile" in event:
+            compiled.append(event)
+
     try:
         for index in range(num_data_sets):
             truth = {name: values[index] for name, values in truths.items()}
@@ -121,11 +126,7 @@ def ranks(make_model, engines=ENGINES, num_data_sets=NUM_DATA_SETS) -> dict[str,
                         what = f"{make_engine.__name__}: {name}{list(place) if place else ''}"
                         found.setdefault(what, []).append(rank)
             if index == 0:
-                jax.monitoring.register_event_duration_secs_listener(
-                    lambda event, *_, **__: (
-                        compiled.append(event) if "backend_compile" in event else None
-                    )
-                )
+                jax.monitoring.register_event_duration_secs_listener(listen)
     finally:
         jax.monitoring.clear_event_listeners()
     assert compiled == []
