@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -186,15 +187,27 @@ def _count_or_auto(value: Any, key: str) -> Any:
     return read(Count, value, key)
 
 
+def _schedule(value: Any, key: str) -> Any:
+    """Check fixed temperatures."""
+    given = read(list[float], value, key)
+    if not given or given[-1] != 1 or any(a >= b for a, b in pairwise([0.0, *given])):
+        raise UserError(f"{key} must rise from above 0 to 1, such as [0.01, 0.1, 1], got {value!r}")
+    return given
+
+
 @dataclass(frozen=True)
 class SMC:
-    """Sequential Monte Carlo with adaptive tempering."""
+    """Sequential Monte Carlo."""
 
     name: Literal["smc"]
     num_chains: Count = 4
     num_particles: Annotated[int, Range(2)] = 1000
     num_mutations: Annotated[Any, _count_or_auto] = 100
-    target_ess: Annotated[float, Range(0, 1, open=True)] = 0.5
+    target_ess: Annotated[float, Range(0, open=True)] = 0.5
+    temperatures: Annotated[Any, _schedule] | None = None
+    data_blocks: Count = 1
+    scheme: Literal["standard", "waste_free", "persistent"] = "standard"
+    resampling: Literal["systematic", "multinomial", "stratified", "residual"] = "systematic"
     max_mutations: Count = 200
     max_temperatures: Count = 200
 

@@ -18,8 +18,8 @@ import exact
 from bamopipe.base import Model
 from bamopipe.errors import UserError
 from bamopipe.evidence.combine import combine_log_evidence
-from bamopipe.inference import SMCInference, smc
-from bamopipe.inference.tempering import reweigh_and_resample
+from bamopipe.inference import SMCInference, smc_programs
+from bamopipe.inference.tempering import Goal, resample, reweigh
 from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 from bamopipe.samplers.base import State
 from bamopipe.target import precision_context
@@ -86,27 +86,27 @@ def test_reweighting_against_plain_numpy():
     rng = np.random.default_rng(0)
     likelihood = rng.normal(-20, 6, (3, 100))
     likelihood[0, :7] = -np.inf
-    engine = make_engine()
     with precision_context("float64"):
         state = State(
             {"mu": jnp.asarray(likelihood)}, {"mu": np.zeros_like(likelihood), "y": likelihood}
         )
-        moved, found = reweigh_and_resample(
-            engine.target,
-            engine.resampling_fn,
-            295,
-            jax.random.key(0),
-            state,
-            jnp.asarray(0.0),
-            jnp.asarray(0.5),
+        goal = Goal(jnp.asarray(1.0), jnp.asarray(0.5))
+        reweighted = reweigh(jnp.asarray(likelihood), 295, jnp.asarray(0.0), goal)
+        resampled = resample(
+            make_engine().resampling_fn, jax.random.key(0), reweighted[-1], 295, state
         )
+        temperature, increment, ess, found = jax.device_get(reweighted)
+        moved, ancestors = jax.device_get(resampled)
     used = likelihood.ravel()[:295]
-    weights = np.exp(float(found.temperature) * used)
+    weights = np.exp(float(temperature) * used)
+    assert abs(ess / (0.5 * 288) - 1) < 1e-9
     assert abs(weights.sum() ** 2 / (weights**2).sum() / (0.5 * 288) - 1) < 1e-9
-    np.testing.assert_allclose(found.log_evidence_increment, np.log(weights.mean()), rtol=1e-12)
+    np.testing.assert_allclose(increment, np.log(weights.mean()), rtol=1e-12)
+    np.testing.assert_allclose(found, weights / weights.sum(), rtol=1e-10)
     np.testing.assert_array_equal(moved.position["mu"], moved.log_factors["y"])
     # systematic resampling: each particle as often as its weight says, to within one
     drawn = np.asarray(moved.position["mu"]).ravel()[:295]
+    np.testing.assert_array_equal(drawn, used[ancestors])
     counts = np.array([(drawn == value).sum() if np.isfinite(value) else 0 for value in used])
     assert np.abs(counts - 295 * weights / weights.sum()).max() < 1
     assert np.all(np.isfinite(moved.position["mu"]))
@@ -137,7 +137,7 @@ PROGRAM = """
 import hashlib, sys
 import jax
 from conftest import make_eight_schools, make_gibbs
-from bamopipe.inference import SMCInference, smc
+from bamopipe.inference import SMCInference, smc_programs
 assert len(jax.devices()) == int(sys.argv[1]), jax.devices()
 model = make_eight_schools()
 engine = SMCInference(model, make_gibbs(model), num_particles=2500, num_mutations=20, num_chains=2)
@@ -189,9 +189,11 @@ def test_other_settings_compile_nothing():
         engine.run(jax.random.key(0))
 
     run(1.0, num_mutations=2)
-    sizes = smc._move._cache_size(), smc._reweigh._cache_size()
+    programs = smc_programs.move, smc_programs.reweigh_and_tune
+    sizes = [program._cache_size() for program in programs]
     run(0.5, num_mutations=3, target_ess=0.7)
-    assert (smc._move._cache_size(), smc._reweigh._cache_size()) == sizes
+    run(0.5, num_mutations=3, temperatures=(0.1, 0.5, 1.0))
+    assert [program._cache_size() for program in programs] == sizes
 
 
 def test_float32():

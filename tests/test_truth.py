@@ -13,7 +13,7 @@ from conftest import make_eight_schools, make_gaussian_mean, make_gibbs
 
 import exact
 from bamopipe.inference import SMCInference
-from bamopipe.inference.smc import _Run
+from bamopipe.inference.smc_run import Run
 from bamopipe.samplers import mcmc_sampler, metropolis
 
 KEY, NUM_CHAINS = 20, 16
@@ -107,7 +107,7 @@ def temper_everything(monkeypatch):
 
 
 def skip_the_last_moves(monkeypatch):
-    stage = _Run._stage
+    stage = Run._stage
 
     def without_moves(self):
         move = self.move
@@ -120,22 +120,23 @@ def skip_the_last_moves(monkeypatch):
         stage(self)
         self.move = move
 
-    monkeypatch.setattr(_Run, "_stage", without_moves)
+    monkeypatch.setattr(Run, "_stage", without_moves)
 
 
 def skip_the_last_stage(monkeypatch):
-    collect, stage = _Run._collect, _Run._stage
+    collect, stage = Run._collect, Run._stage
 
     def remember(self):
-        self.before = list(self.chains)
+        self.before = [chain.state for chain in self.chains]
         stage(self)
 
-    def forget(self, prior):
-        self.chains = self.before
-        return collect(self, prior)
+    def forget(self, timings):
+        for chain, state in zip(self.chains, self.before, strict=True):
+            chain.state = state
+        return collect(self, timings)
 
-    monkeypatch.setattr(_Run, "_stage", remember)
-    monkeypatch.setattr(_Run, "_collect", forget)
+    monkeypatch.setattr(Run, "_stage", remember)
+    monkeypatch.setattr(Run, "_collect", forget)
 
 
 def test_the_check_passes_without_a_defect():

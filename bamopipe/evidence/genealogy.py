@@ -26,10 +26,11 @@ class Genealogy:
     """
 
     def __init__(self, num_particles: int):
-        self.eves = np.arange(num_particles)
+        self._size = num_particles
+        self.families = np.arange(num_particles)
         self.relative_variance = 0.0
 
-    def descend(self, weights: NDArray, ancestors: NDArray) -> None:
+    def descend(self, weights: NDArray, ancestors: NDArray, keep: bool = False) -> None:
         """Take in one stage.
 
         Parameters
@@ -38,8 +39,10 @@ class Genealogy:
             Of the particles before they were resampled, with the sum 1.
         ancestors
             The index of each new particle's ancestor.
+        keep
+            Whether the particles from before stay among those that have weights and descendants.
         """
-        size = len(self.eves)
-        shares = np.bincount(self.eves, weights, minlength=size)
-        self.relative_variance = float(np.sum((shares - 1 / size) ** 2))
-        self.eves = self.eves[ancestors]
+        shares = np.bincount(self.families, weights, minlength=self._size)
+        self.relative_variance = float(np.sum((shares - 1 / self._size) ** 2))
+        descendants = self.families[ancestors]
+        self.families = np.concatenate([self.families, descendants]) if keep else descendants

@@ -34,9 +34,7 @@ class Dealer:
         devices = jax.local_devices()
         self._placed = [(device, jax.device_put(constants, device)) for device in devices]
         self._precision = precision
-        # A CPU device runs as many programs at once as threads call it; a GPU runs one.
-        cores = int(os.environ.get(NUM_THREADS, 0)) or _usable_cores()
-        self._num_workers = max(len(devices), cores if devices[0].platform == "cpu" else 1)
+        self._num_workers = num_workers()
 
     def map(self, program: Callable, items: Iterable[tuple]) -> list:
         """Return ``program(*constants, *item)`` of each item, on the host and in order."""
@@ -72,6 +70,14 @@ class Dealer:
         """Compile a program for every device, by a call that does no work."""
         for device, constants in self._placed:
             jax.block_until_ready(program(*constants, *jax.device_put(item, device)))
+
+
+def num_workers() -> int:
+    """Return how many programs run at once."""
+    devices = jax.local_devices()
+    # A CPU device runs as many programs at once as threads call it; a GPU runs one.
+    cores = int(os.environ.get(NUM_THREADS, 0)) or _usable_cores()
+    return max(len(devices), cores if devices[0].platform == "cpu" else 1)
 
 
 def _usable_cores() -> int:

@@ -43,7 +43,7 @@ def follow(target: Target, key: Array, draws: Mapping[str, np.ndarray]) -> Conse
     draws
         Latent variable -> array of shape (chain, draw, ...).
     """
-    return over_draws(_follow, target, key, draws)
+    return over_draws(consequences, target, key, draws)
 
 
 def over_draws(function: Callable, targets: Any, key: Array, draws: Mapping[str, np.ndarray]):
@@ -65,7 +65,8 @@ def over_draws(function: Callable, targets: Any, key: Array, draws: Mapping[str,
     return jax.tree.map(lambda *leaves: np.stack(leaves), *chains)
 
 
-def _follow(target: Target, key: Array, position: Position) -> Consequences:
+def consequences(target: Target, key: Array, position: Position) -> Consequences:
+    """Compute what follows from one draw."""
     return Consequences(
         target.deterministics(position),
         target.predict(key, position),

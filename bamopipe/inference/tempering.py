@@ -1,14 +1,13 @@
 """The step of sequential Monte Carlo between two moves: next temperature, weights, resampling."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from bamopipe.samplers.base import State
-from bamopipe.target import Target, sum_of
 
 BISECTIONS = 60
 
@@ -30,23 +29,33 @@ class Reweighting(NamedTuple):
         Index of the particle that each new one is a copy of.
     """
 
-    temperature: Array
-    log_evidence_increment: Array
-    ess: Array
-    weights: Array
-    ancestors: Array
+    temperature: Any
+    log_evidence_increment: Any
+    ess: Any
+    weights: Any
+    ancestors: Any
 
 
-def reweigh_and_resample(
-    target: Target,
-    resampling_fn: Callable,
-    num_particles: int,
-    key: Array,
-    state: State,
-    temperature: Array,
-    target_ess: Array,
-) -> tuple[State, Reweighting]:
-    """Raise the temperature of one chain as far as its weights allow, and resample.
+class Goal(NamedTuple):
+    """How far one reweighting may go.
+
+    Attributes
+    ----------
+    limit
+        The highest temperature that it may reach.
+    target_ess
+        Effective sample size that it keeps on the way, as a fraction of the particles; 0 goes to
+        the limit in any case.
+    """
+
+    limit: Any
+    target_ess: Any
+
+
+def reweigh(
+    log_likelihood: Array, num_particles: int, temperature: Array, goal: Goal
+) -> tuple[Array, Array, Array, Array]:
+    """Raise the temperature of one chain as far as its weights allow.
 
     The next temperature is the largest at which the effective sample size of the incremental
     weights, ``(sum w)^2 / sum w^2``, is still `target_ess` of the particles with a positive
@@ -54,25 +63,23 @@ def reweigh_and_resample(
 
     Parameters
     ----------
-    target
-        The compiled model.
-    resampling_fn
-        ``(key, weights, num_samples) -> ancestors``, from `blackjax.smc.resampling`.
+    log_likelihood
+        Of particles in blocks, shape (block, particle): by what a step of the temperature is
+        multiplied to be a step of the log density.
     num_particles
         How many of the particles count; the rest fill up the last block.
-    key
-        For the resampling.
-    state
-        Particles in blocks, leaves of shape (block, ..., particle), with equal weights.
     temperature
         The current one.
-    target_ess
-        A fraction, 0 to 1.
+    goal
+        How far to go.
+
+    Returns
+    -------
+    tuple of Array
+        The next temperature, the log of the mean weight, the effective sample size, and all weights
+        with the sum 1, shape (num_particles,).
     """
-    log_likelihood = sum_of(state.log_factors, target.observed)
-    num_blocks, block_size = next(iter(state.log_factors.values())).shape
-    log_likelihood = jnp.broadcast_to(log_likelihood, (num_blocks, block_size))
-    index = jnp.arange(num_blocks * block_size).reshape(num_blocks, block_size)
+    index = jnp.arange(log_likelihood.size).reshape(log_likelihood.shape)
     log_likelihood = jnp.where(index < num_particles, log_likelihood, -jnp.inf)
 
     def total(x):
@@ -87,7 +94,8 @@ def reweigh_and_resample(
         w = jnp.exp(w - jnp.max(w))
         return total(w) ** 2 / total(w * w)
 
-    wanted = target_ess * total((log_likelihood > -jnp.inf).astype(log_likelihood.dtype))
+    possible = total((log_likelihood > -jnp.inf).astype(log_likelihood.dtype))
+    wanted = goal.target_ess * possible
 
     def bisect(_, interval):
         low, high = interval
@@ -95,26 +103,49 @@ def reweigh_and_resample(
         enough = ess(middle) >= wanted
         return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
 
-    one = jnp.ones_like(temperature)
-    low, _ = jax.lax.fori_loop(0, BISECTIONS, bisect, (temperature, one))
-    new_temperature = jnp.where(ess(one) >= wanted, one, low)
+    low, _ = jax.lax.fori_loop(0, BISECTIONS, bisect, (temperature, goal.limit))
+    new_temperature = jnp.where(ess(goal.limit) >= wanted, goal.limit, low)
 
     w = log_weights(new_temperature)
     largest = jnp.max(w)
     weights = jnp.exp(w - largest)
     increment = largest + jnp.log(total(weights) / num_particles)
+    weights = jnp.ravel(weights / total(weights))[:num_particles]
+    return new_temperature, increment, ess(new_temperature), weights
 
-    weights = jnp.ravel(weights / total(weights))
-    ancestors = resampling_fn(key, weights, num_particles)
-    # Particles beyond the last one only fill their block.
-    filled = jnp.resize(ancestors, (num_blocks * block_size,))
+
+def resample(
+    resampling_fn: Callable, key: Array, weights: Array, num_ancestors: int, state: State
+) -> tuple[State, Array]:
+    """Draw ancestors by their weights, and copy them.
+
+    Parameters
+    ----------
+    resampling_fn
+        ``(key, weights, num_samples) -> ancestors``, from `blackjax.smc.resampling`.
+    key
+        For the draws.
+    weights
+        Of the particles, in order; those beyond only fill up the last block.
+    num_ancestors
+        How many to draw.
+    state
+        Particles in blocks, leaves of shape (block, ..., particle).
+
+    Returns
+    -------
+    tuple of State and Array
+        The copies, in as many blocks as before, and the ancestors' indices. Copies beyond the last
+        ancestor repeat the first ones, to fill their block.
+    """
+    ancestors = resampling_fn(key, weights, num_ancestors)
+    num_blocks, block_size = next(iter(state.log_factors.values())).shape
+    in_block = -(-num_ancestors // num_blocks)
+    filled = jnp.resize(ancestors, (num_blocks * in_block,))
 
     def take(leaf):
         flat = jnp.moveaxis(leaf, 0, -2).reshape(*leaf.shape[1:-1], num_blocks * block_size)
-        chosen = flat[..., filled].reshape(*leaf.shape[1:-1], num_blocks, block_size)
+        chosen = flat[..., filled].reshape(*leaf.shape[1:-1], num_blocks, in_block)
         return jnp.moveaxis(chosen, -2, 0)
 
-    found = Reweighting(
-        new_temperature, increment, ess(new_temperature), weights[:num_particles], ancestors
-    )
-    return jax.tree.map(take, state), found
+    return jax.tree.map(take, state), ancestors

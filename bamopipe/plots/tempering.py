@@ -75,15 +75,17 @@ def _temperature(ax: Axes, smc: xr.Dataset) -> None:
 
 def _target(ax: Axes, tree: xr.DataTree) -> None:
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    target = json.loads(tree.attrs["config"])["inference"].get("target_ess")
+    settings = json.loads(tree.attrs["config"])["inference"]
+    target = None if "temperatures" in settings else settings.get("target_ess")
     if target is not None:
         ax.axhline(target, color=style.INK, linewidth=0.8, linestyle="--", zorder=0)
         ax.annotate(
             f"target {target:.0%}", (0, target), (2, -3), va="top", fontsize=7,
             xycoords=("axes fraction", "data"), textcoords="offset points",
         )  # fmt: skip
-    low, _ = ax.get_ylim()
-    ax.set_ylim(max(0, min(low, (target or 1) - 0.1)), 1.02)
+    low, high = ax.get_ylim()
+    # Particles of several temperatures together can be worth more than those of one.
+    ax.set_ylim(max(0, min(low, (target or 1) - 0.1)), max(1.02, high))
 
 
 def _acceptance(ax: Axes, smc: xr.Dataset, stage: np.ndarray) -> None:

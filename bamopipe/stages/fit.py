@@ -1,9 +1,11 @@
 """The fit stage: one frozen config and some seeds to one netCDF file."""
 
+import contextlib
 import importlib
 import json
 import logging
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Mapping
@@ -43,35 +45,56 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
     import jax
 
     from bamopipe import posterior, programs, provenance
-    from bamopipe.inference.datatree import to_datatree
     from bamopipe.inference.devices import NUM_THREADS
-    from bamopipe.inference.result import Result
 
     if threads is not None:
         os.environ[NUM_THREADS] = str(threads)
 
     jax.config.update("jax_enable_x64", frozen["precision"] == "float64")
+    unfinished = out.with_name(f"{out.stem}.unfinished")
     trees = []
     with programs.shared(frozen["model"]["_target_"]):
         engine = build_engine(frozen)
+        engine.check_memory(len(seeds))
         attrs = {
             "config": json.dumps(frozen, sort_keys=True),
             "fit_id": config.parent.name,
             **provenance.describe(frozen["data"]["files"], model_file),
         }
         for seed in seeds:
-            result = engine.run(jax.random.key(seed))
-            if isinstance(result, Result):
-                logger.info(
-                    "seed %d: log evidence %.4f ± %.4f",
-                    seed,
-                    result.log_evidence,
-                    result.log_evidence_se,
-                )
-            for status in set(result.status) - {"ok"}:
-                logger.warning("seed %d: %s", seed, status)
-            trees.append(to_datatree(engine, result, seed, attrs))
+            trees.append(_fit_seed(engine, seed, attrs, unfinished))
     posterior.write(posterior.concatenate(trees, seeds), out)
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path):
+    """Fit with one seed, or take up what an earlier process, which was killed, has left of it."""
+    import jax
+
+    from bamopipe import posterior
+    from bamopipe.inference.checkpoint import identity
+    from bamopipe.inference.datatree import to_datatree
+    from bamopipe.inference.result import Result
+
+    key = jax.random.key(seed)
+    place = unfinished / f"seed_{seed}-{identity(engine, key)[:12]}"
+    done, checkpoint = place.with_suffix(".nc"), place.with_suffix(".npz")
+    if done.exists():
+        with contextlib.suppress(UserError):  # a file that is damaged is made again
+            tree = posterior.read(done)
+            logger.info("seed %d: done before, %s", seed, done)
+            return tree
+    result = engine.run(key, checkpoint)
+    if isinstance(result, Result):
+        logger.info(
+            "seed %d: log evidence %.4f ± %.4f", seed, result.log_evidence, result.log_evidence_se
+        )
+    for status in set(result.status) - {"ok"}:
+        logger.warning("seed %d: %s", seed, status)
+    tree = to_datatree(engine, result, seed, attrs)
+    posterior.write(tree, done)
+    checkpoint.unlink(missing_ok=True)
+    return tree
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -87,6 +110,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def build_engine(frozen: Mapping[str, Any]):
     """Make the model, the kernel and the engine that a frozen config describes."""
     import blackjax
+    from blackjax.smc import resampling
 
     from bamopipe.inference import MCMCInference, SMCInference
     from bamopipe.samplers import gibbs_sampler, mcmc_sampler
@@ -103,6 +127,8 @@ def build_engine(frozen: Mapping[str, Any]):
     settings = {k: v for k, v in frozen["inference"].items() if k != "name"}
     if settings.get("num_mutations") == "auto":
         settings["num_mutations"] = None
+    if "resampling" in settings:
+        settings["resampling_fn"] = getattr(resampling, settings.pop("resampling"))
     return engine(model, kernel, precision=frozen["precision"], **settings)
 
 

@@ -106,12 +106,16 @@ class Target:
         of every compiled program rather than constants within it.
     program
         The structure: which variables, which factors.
+    weights
+        Observed variable -> by what the log density of each of its observations is multiplied; 1
+        where nothing is said.
     """
 
     data: dict[str, Array]
     missing: dict[str, Array]
     closures: dict[tuple[str, str], list[Array]]
     program: Program = field(metadata={"static": True})
+    weights: dict[str, Array] = field(default_factory=dict)
 
     @property
     def latent(self) -> tuple[str, ...]:
@@ -211,6 +215,9 @@ class Target:
         """
         name = self.program.node_of[factor]
         pointwise = self._log_prob(name, values)
+        if factor in self.weights:
+            weight = self.weights[factor]
+            pointwise = jnp.where(weight == 0, 0.0, weight * pointwise)
         if name not in self.missing:
             return pointwise
         belongs = self.missing[name] if factor != name else ~self.missing[name]

@@ -1,0 +1,122 @@
+"""The compiled programs of sequential Monte Carlo: what is done to blocks of particles."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from bamopipe.inference.keys import purpose
+from bamopipe.inference.mutation import Mutation, mutate
+from bamopipe.inference.paths import Path
+from bamopipe.inference.tempering import Goal, Reweighting, resample, reweigh
+from bamopipe.inference.waste_free import mutate_and_keep
+from bamopipe.samplers.base import Kernel, Parameters, State
+from bamopipe.target import Target
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def draw(
+    kernel: Kernel,
+    block_size: int,
+    target: Target,
+    chain_key: Array,
+    block: Array,
+) -> State:
+    """Draw a block of particles from the prior."""
+    key = _key(chain_key, "prior", block)
+    keys = jax.random.split(key, block_size)
+    return kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def reweigh_and_tune(
+    kernel: Kernel,
+    path: Path,
+    resampling_fn: Callable,
+    counts: tuple[int, int],
+    target: Target,
+    chain_key: Array,
+    stage: Array,
+    state: State,
+    parameters: dict[str, Parameters],
+    temperature: Array,
+    segment: Array,
+    goal: Goal,
+) -> tuple[State, dict[str, Parameters], Reweighting]:
+    """Raise the temperature of a chain, resample, and tune the kernel to how the particles lie.
+
+    `counts` are the numbers of particles and of ancestors.
+    """
+    num_particles, num_ancestors = counts
+    key = _key(chain_key, "resample", stage)
+    slope = path.slope(target, state, segment)
+    new, increment, ess, weights = reweigh(slope, num_particles, temperature, goal)
+    everyone, ancestors = resample(resampling_fn, key, weights, num_particles, state)
+    tuned = tune(kernel, parameters, everyone.position, target)
+    if num_ancestors != num_particles:
+        few_key = jax.random.fold_in(key, purpose("ancestors"))
+        everyone, ancestors = resample(resampling_fn, few_key, weights, num_ancestors, state)
+    return everyone, tuned, Reweighting(new, increment, ess, weights, ancestors)
+
+
+@partial(jax.jit, static_argnums=0)
+def tune(kernel: Kernel, parameters: dict[str, Parameters], position, target: Target):
+    """Tune a kernel to how the particles of all blocks lie."""
+    particles_last = {
+        name: jnp.moveaxis(leaf, 0, -2).reshape(*leaf.shape[1:-1], -1)
+        for name, leaf in position.items()
+    }
+    return kernel.tune(parameters, particles_last, target)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def choose(
+    resampling_fn: Callable, size: int, chain_key: Array, stage: Array, weights: Array
+) -> Array:
+    """Draw ancestors by their weights."""
+    return resampling_fn(_key(chain_key, "resample", stage), weights, size)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def move(
+    kernel: Kernel,
+    path: Path,
+    target: Target,
+    chain_key: Array,
+    stage: Array,
+    block: Array,
+    temperature: Array,
+    until: tuple[Array, Array],
+    parameters: dict[str, Parameters],
+    state: State,
+) -> tuple[State, Mutation]:
+    """Move a block of particles at one temperature, with a key of its own."""
+    target, exponent, state = path.enter(kernel, target, state, temperature)
+    key = jax.random.fold_in(_key(chain_key, "move", stage), block)
+    return mutate(kernel, target, key, exponent, *until, parameters, state)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def move_and_keep(
+    kernel: Kernel,
+    path: Path,
+    block_size: int,
+    target: Target,
+    chain_key: Array,
+    stage: Array,
+    block: Array,
+    temperature: Array,
+    until: tuple[Array, Array],
+    parameters: dict[str, Parameters],
+    state: State,
+) -> tuple[State, Mutation]:
+    """Move a few particles at one temperature, and return a block of all that they were."""
+    target, exponent, state = path.enter(kernel, target, state, temperature)
+    key = jax.random.fold_in(_key(chain_key, "move", stage), block)
+    return mutate_and_keep(kernel, target, key, exponent, until[0], parameters, state, block_size)
+
+
+def _key(chain_key: Array, name: str, index: Array) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(chain_key, purpose(name)), index)
