@@ -46,10 +46,15 @@ CASES = {
     ),
 }
 
-# Ways to run sequential Monte Carlo -> settings of the engine.
-WAYS: dict[str, dict] = {"adaptive tempering": {}}
+# Ways to run sequential Monte Carlo -> settings of the engine, and models.
+WAYS: dict[str, tuple[dict, tuple[str, ...]]] = {
+    "adaptive tempering": ({}, tuple(CASES)),
+    "data in four blocks": (dict(data_blocks=4), ("eight schools",)),
+    "waste-free": (dict(scheme="waste_free", num_mutations=19), ("eight schools",)),
+    "persistent": (dict(scheme="persistent"), ("eight schools",)),
+}
 
-ROWS = [(way, case) for way in WAYS for case in CASES]
+ROWS = [(way, case) for way, (_, cases) in WAYS.items() for case in cases]
 
 
 class Estimates(NamedTuple):
@@ -76,7 +81,7 @@ def estimate(way: str, case: str) -> Estimates:
         gibbs_sampler(model),
         num_particles=NUM_PARTICLES,
         num_chains=NUM_CHAINS,
-        **WAYS[way],
+        **WAYS[way][0],
     )
     keys = jax.random.split(jax.random.key(KEY), NUM_REPLICATES)
     results = [engine.run(key) for key in keys]

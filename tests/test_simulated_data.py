@@ -1,9 +1,9 @@
 """Simulation-based calibration: posteriors of data drawn from the model, over and over.
 
 If values of the variables come from the prior, and data from these values, then the values are
-draws from the posterior given these data. Their ranks among the posterior draws of a sampler are uniform,
-over many data sets (Cook, Gelman and Rubin 2006; Talts et al. 2018, arXiv:1804.06788). A wrong
-density, a lost Jacobian and chains that are stuck all make them uneven.
+draws from the posterior given these data. Their ranks among the posterior draws of a sampler are
+uniform, over many data sets (Cook, Gelman and Rubin 2006; Talts et al. 2018, arXiv:1804.06788). A
+wrong density, a lost Jacobian and chains that are stuck all make them uneven.
 
 There are 200 data sets a model, and ten bins of ranks. If all samplers are right, the chi-square
 statistic of one variable is as improbable as a normal estimate that is off by 4 standard errors at
