@@ -149,6 +149,7 @@ def test_ranks_are_even(make_model):
     assert {what: value for what, value in found.items() if not value < WITHIN} == {}
 
 
+@pytest.mark.slow
 def test_a_lost_jacobian_makes_ranks_uneven(monkeypatch):
     original = blackjax_update.from_coordinates
     monkeypatch.setattr(
