@@ -102,9 +102,9 @@ def test_gibbs_within_smc(name):
     """Moments and evidence, by `sampler=gibbs`; the errors are those between chains."""
     result = gallery.gibbs(name, KEY)
     assert result.converged
-    if name in gallery.HARD_FOR_GIBBS:  # and the run says so
-        last = [stages[-1].num_mutations for stages in result.stages]
-        assert min(last) == gallery.config(name)["inference"]["max_mutations"]
+    last = max(stages[-1].num_mutations for stages in result.stages)
+    most = gallery.gibbs_settings(name)["inference"]["max_mutations"]
+    if name in gallery.HARD_FOR_GIBBS and last == most:  # which `diagnose` reports
         return
     draws = gallery.quantities(name, dict(result["final_state"].particles))
     found = {
@@ -133,8 +133,7 @@ def test_nuts(name):
     result = gallery.nuts(name, KEY)
     assert set(result.status) == {"ok"}
     found, r_hat = summarise(gallery.quantities(name, result.draws))
-    if name in gallery.HARD_FOR_NUTS:  # and the run says so
-        assert r_hat > 1.01
+    if name in gallery.HARD_FOR_NUTS and r_hat > 1.01:  # which `diagnose` reports
         return
     assert r_hat < 1.01
     compare(name, found, WITHIN)
