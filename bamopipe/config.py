@@ -77,6 +77,7 @@ class NormalRandomWalk:
 
     kernel: Literal["normal_random_walk"]
     sigma: Annotated[Any, _scale] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class NormalRandomWalkOfPosition:
 
     kernel: Literal["normal_random_walk"]
     sigma: Annotated[Any, _scales] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class NUTS:
     max_num_doublings: Count | None = None
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class HMC:
     num_integration_steps: Count | None = None
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ class DynamicHMC:
     kernel: Literal["dynamic_hmc"]
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ class MALA:
 
     kernel: Literal["mala"]
     step_size: Positive | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -131,23 +137,27 @@ class Barker:
     kernel: Literal["barker"]
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    is_mass_matrix_diagonal: bool | None = None
 
 
 @dataclass(frozen=True)
 class NoSettings:
-    """Algorithms that always tune themselves here; in Python they take settings."""
+    """Algorithms that always find their own steps here; in Python they take settings."""
 
     kernel: Literal[
         "adjusted_mclmc",
         "adjusted_mclmc_dynamic",
         "coordinate_slice",
+        "elliptical_slice",
         "ghmc",
         "gist_step_size",
         "gist_trajectory_length",
         "irmh",
+        "mclmc",
         "rmhmc",
         "slice_sampling",
     ]
+    is_mass_matrix_diagonal: bool | None = None
 
 
 # Name of a kernel -> its settings for one variable, and for the whole position. What is left out
@@ -166,14 +176,16 @@ POSITION_KERNELS = KERNELS | {"normal_random_walk": NormalRandomWalkOfPosition}
 
 @dataclass(frozen=True)
 class Gibbs:
-    """One kernel for each latent variable, one variable after the other.
+    """One kernel for each latent variable or block of them ("mu, tau"), one after the other.
 
-    A variable without a step has a random walk that tunes itself, or, if it takes whole numbers,
-    moves by one.
+    A variable without a step is drawn from its full conditional, or has a random walk that tunes
+    itself. `order` and `repeats` say in which order, and how often in a row, they move.
     """
 
     name: Literal["gibbs"]
     steps: dict[str, Annotated[Any, lambda value, key: choice(KERNELS, "kernel", value, key)]]
+    order: list[str] | None = None
+    repeats: dict[str, Count] | None = None
 
 
 SAMPLERS: dict[str, type] = {"gibbs": Gibbs}
@@ -222,6 +234,7 @@ class MCMC:
     num_warmup: Annotated[int, Range(0)] = 1000
     num_burn: Annotated[int, Range(0)] = 0
     num_thin: Count = 1
+    start: Literal["prior", "jitter", "pathfinder"] = "prior"
 
 
 ENGINES: dict[str, type] = {"mcmc": MCMC, "smc": SMC}

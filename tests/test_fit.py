@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,20 +38,27 @@ CONFIG = {
         "target_ess": 0.5,
         "max_mutations": 100,
         "max_temperatures": 100,
+        "data_blocks": 1,
+        "scheme": "standard",
+        "resampling": "systematic",
     },
     "trusted": [],
 }
 
 
-def fit(folder, config, *words, seeds="0-1"):
-    """Run `bamopipe fit` as a rule does, with the project's folder as the working directory."""
+def command_of(folder, config, *words, seeds="0-1"):
+    """Write a config; return the command that fits it, and the file that will be made."""
     path = Path(folder) / "config.yaml"
     path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
     out = Path(folder) / "out.nc"
     command = ["-m", "bamopipe", "fit", path, "--seeds", seeds, "--out", out, *words]
-    run = subprocess.run(
-        [sys.executable, *map(str, command)], capture_output=True, text=True, check=False
-    )
+    return [sys.executable, *map(str, command)], out
+
+
+def fit(folder, config, *words, seeds="0-1"):
+    """Run `bamopipe fit` as a rule does, with the project's folder as the working directory."""
+    command, out = command_of(folder, config, *words, seeds=seeds)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     return run, out
 
 
@@ -134,6 +142,30 @@ def test_seeds_do_not_depend_on_their_block_nor_on_threads(fitted, tmp_path):
         for name, values in single[group].ds.data_vars.items():
             other = block[group].ds[name].values[chains]
             np.testing.assert_array_equal(values, other, err_msg=f"{group}/{name}")
+
+
+def test_killed_and_started_again_it_goes_on(fitted, tmp_path):
+    """Killed when the first of two seeds is done, by a signal that no process can catch."""
+    command, out = command_of(tmp_path, CONFIG, seeds="0-1")
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    unfinished = tmp_path / "out.unfinished"
+    while not list(unfinished.glob("seed_0-*.nc")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    assert not out.exists()
+    run, out = fit(tmp_path, CONFIG)
+    assert run.returncode == 0, run.stderr
+    assert "seed 0: done before" in run.stderr
+    assert "seed 1: log evidence" in run.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "out.nc"}
+    undisturbed, resumed = posterior.read(fitted[1]), posterior.read(out)
+    for group, node in undisturbed.children.items():
+        for name, values in node.dataset.data_vars.items():
+            if not name.endswith("_seconds"):
+                np.testing.assert_array_equal(resumed[group].ds[name], values, err_msg=name)
+    assert resumed.attrs["log_evidence"] == undisturbed.attrs["log_evidence"]
 
 
 def test_diagnose_stacks_the_wanted_seeds(fitted, tmp_path):

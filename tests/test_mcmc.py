@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from conftest import make_eight_schools, make_gaussian_mean
 from kernels import GROUPS, LOG_SPREAD, three_schools
 from tensorflow_probability.substrates.jax import distributions as tfd
@@ -18,10 +19,13 @@ import exact
 from bamopipe import diagnostics
 from bamopipe.base import Model
 from bamopipe.errors import UserError
-from bamopipe.inference import MCMCInference
+from bamopipe.inference import MCMCInference, follow, mcmc_run, starts
 from bamopipe.inference.datatree import to_datatree
-from bamopipe.inference.mcmc import DRAWS_PER_TURN, _windows
+from bamopipe.inference.devices import Dealer
+from bamopipe.inference.mcmc_run import DRAWS_PER_TURN, windows
+from bamopipe.inference.turn import take_turn
 from bamopipe.samplers import gibbs_sampler, mcmc_sampler
+from bamopipe.target import compile_target, precision_context
 
 Y = np.array([1.5, -0.5, 2.0, 3.5, 0.1, 4.0])
 SAMPLERS = {
@@ -108,8 +112,153 @@ def test_a_second_run_and_other_lengths_compile_nothing():
 
 def test_windows_use_up_the_warm_up():
     for size in (0, 1, 9, 10, 50, 100, 333, 1000, 5000):
-        assert sum(length for length, _ in _windows(size)) == size
-    assert _windows(1000) == [(100, False), (200, False), (600, False), (100, True)]
+        assert sum(length for length, _ in windows(size)) == size
+    assert windows(1000) == [(100, False), (200, False), (600, False), (100, True)]
+
+
+def test_other_data_and_other_steps_compile_nothing(tmp_path):
+    """Counted in the entries of the programs' caches, for a kernel that is set by hand."""
+    programs = (take_turn, mcmc_run._tune, starts._draw, starts._jitter)
+
+    def run(y, sigma, key, **settings):
+        model = make_gaussian_mean(y)
+        kernel = mcmc_sampler(model, blackjax.normal_random_walk, dict(sigma=sigma))
+        engine = MCMCInference(model, kernel, num_warmup=20, start="jitter", **settings)
+        return to_datatree(engine, engine.run(jax.random.key(key), tmp_path / f"{key}.npz"), key)
+
+    run(Y, 1.0, 0, num_samples=30)
+    before = [program._cache_size() for program in programs], follow._some._cache_size()
+    run(Y + 1, 2.0, 1, num_samples=130, num_thin=2)
+    after = [program._cache_size() for program in programs], follow._some._cache_size()
+    assert before == after
+
+
+@pytest.mark.parametrize("start", ["jitter", "pathfinder"])
+def test_chains_start_apart_where_all_densities_are_finite(start):
+    model = three_schools()
+    kernel, target = mcmc_sampler(model, blackjax.nuts), compile_target(model)
+    with precision_context("float64"):
+        dealer = Dealer((target,), "float64")
+        found = starts.find(start, kernel, target, dealer, jax.random.key(1), 4)
+    values = [np.ravel(state.position["mu"]) for state in found.states]
+    assert len(np.unique(values)) == 4
+    for state in found.states:
+        assert all(np.isfinite(f).all() for f in state.log_factors.values())
+    spread = {name: v.std(axis=-1) for name, v in found.shape.items()}
+    if start == "jitter":
+        assert np.ptp(values) < 2  # the prior's median is 0, its standard deviation 10
+        np.testing.assert_array_equal(found.shape["mu"], found.prior["mu"])
+    else:  # the posterior is known
+        sd = exact.eight_schools(1.0, *GROUPS, LOG_SPREAD).sd
+        np.testing.assert_allclose(np.log(spread["theta"]), np.log(sd["theta"]), atol=0.7)
+
+
+def test_pathfinder_finds_a_normal_posterior():
+    """Its approximation is the posterior itself then, up to the noise of 1,000 draws."""
+    model = make_gaussian_mean(Y)
+    kernel, target = mcmc_sampler(model, blackjax.nuts), compile_target(model)
+    with precision_context("float64"):
+        dealer = Dealer((target,), "float64")
+        found = starts.find("pathfinder", kernel, target, dealer, jax.random.key(2), 4)
+    variance = 1 / (1 / 4 + len(Y) / 9)
+    mean, sd = variance * Y.sum() / 9, variance**0.5
+    draws = found.shape["mu"]
+    assert abs(draws.mean() - mean) < 4 * sd / 1000**0.5
+    assert abs(draws.std() / sd - 1) < 4 / 2000**0.5
+
+
+@pytest.mark.parametrize("start", ["jitter", "pathfinder"])
+def test_starts_in_unconstrained_space_refuse_whole_numbers(start):
+    model = Model()
+    count = model.add_node("count", distribution=tfd.Poisson(3.0))
+    model.add_node("y", distribution=dx.Normal, parents=dict(loc=count, scale=1.0), observations=2)
+    engine = MCMCInference(model, gibbs_sampler(model), start=start)
+    with pytest.raises(UserError, match=f"start='{start}' .* variable 'count' takes whole numbers"):
+        engine.run(jax.random.key(0))
+
+
+def test_a_start_that_is_nowhere_possible_names_the_node():
+    model = Model()
+    x = model.add_node("x", distribution=tfd.Uniform(0.0, 1.0))
+    model.add_node("y", distribution=tfd.Uniform, parents=dict(low=0.0, high=x), observations=3.0)
+    engine = MCMCInference(model, gibbs_sampler(model), start="jitter")
+    with pytest.raises(UserError, match=r"at 100 of 100 points the log density of node 'y'"):
+        engine.run(jax.random.key(0))
+
+
+def test_paths_become_as_long_as_chees_says():
+    """In a standard normal the criterion, 1/2 - sin(2 L) / (4 L), has its maximum at 2.25."""
+    model = Model()
+    model.add_node("x", distribution=dx.Normal(0.0, jnp.geomspace(0.01, 100.0, 20)))
+    engine = MCMCInference(model, mcmc_sampler(model, blackjax.dynamic_hmc), num_samples=200)
+    tree = to_datatree(engine, engine.run(jax.random.key(0)), seed=0)
+    assert 1.7 < tree["mcmc"]["path_length"].values[0, 0] < 3.2
+    assert tree["mcmc"]["scale"].dims == tree["mcmc"]["path_length"].dims
+
+
+class StopError(Exception):
+    """What stands for the end of the process."""
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    """Stopped after each of its turns in turn, of which there are some of every kind."""
+    model = make_gaussian_mean(Y)
+    engine = MCMCInference(
+        model,
+        mcmc_sampler(model, blackjax.dynamic_hmc),
+        num_warmup=350,
+        num_burn=50,
+        num_samples=DRAWS_PER_TURN + 30,
+        num_chains=2,
+    )
+    whole = engine.run(jax.random.key(5))
+    original, turns = mcmc_run.Run._tell, []
+    # The turn that was just made is not offered any more, so that each is made twice.
+    monkeypatch.setattr(mcmc_run.Run, "_tell", lambda run, *a: turns.append(run.num_turns))
+    engine.run(jax.random.key(5), tmp_path / "undisturbed.npz")
+    num_turns = len(turns)
+    assert num_turns == 8  # 1 + 3 + 1 of warm-up, 1 of burn, 2 that are kept
+    for number in range(num_turns):
+
+        def tell(run, *arguments, last=number):
+            if run.num_turns > last:
+                raise StopError
+
+        monkeypatch.setattr(mcmc_run.Run, "_tell", tell)
+        with pytest.raises(StopError):
+            engine.run(jax.random.key(5), tmp_path / "run.npz")
+    monkeypatch.setattr(mcmc_run.Run, "_tell", original)
+    again = engine.run(jax.random.key(5), tmp_path / "run.npz")
+    assert isinstance(again.draws["mu"], np.memmap)
+    for one, other in zip(
+        jax.tree.leaves((whole.draws, whole.statistics, whole.scale, whole.path_length)),
+        jax.tree.leaves((again.draws, again.statistics, again.scale, again.path_length)),
+        strict=True,
+    ):
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+    trees = [to_datatree(engine, result, seed=5) for result in (whole, again)]
+    xr.testing.assert_identical(
+        trees[0]["posterior_predictive"].dataset, trees[1]["posterior_predictive"].dataset
+    )
+
+
+def test_files_that_are_gone_are_missed(tmp_path, monkeypatch):
+    engine = make_engine(num_samples=3 * DRAWS_PER_TURN)
+    original = mcmc_run.Run._tell
+
+    def tell(run, *arguments):
+        original(run, *arguments)
+        if run.phase == len(run.phases) - 1 and run.num_done > DRAWS_PER_TURN:
+            raise StopError
+
+    monkeypatch.setattr(mcmc_run.Run, "_tell", tell)
+    with pytest.raises(StopError):
+        engine.run(jax.random.key(0), tmp_path / "run.npz")
+    monkeypatch.setattr(mcmc_run.Run, "_tell", original)
+    (file,) = tmp_path.glob("run.draws/*/mu.npy")
+    file.unlink()
+    with pytest.raises(UserError, match=r"mu.npy, with what a run .* is gone"):
+        engine.run(jax.random.key(0), tmp_path / "run.npz")
 
 
 def test_statistics_of_gradient_kernels_reach_arviz():
@@ -173,6 +322,7 @@ def test_an_impossible_start_is_told():
         (dict(num_samples=0), "num_samples is 0; expected a whole number, at least 1"),
         (dict(num_warmup=-1), "num_warmup is -1"),
         (dict(num_thin=1.5), "num_thin is 1.5"),
+        (dict(start="zero"), "start is 'zero'; expected one of prior, jitter, pathfinder"),
         (dict(precision="half"), "precision is 'half'"),
     ],
 )

@@ -28,6 +28,9 @@ CONFIG = {
         "target_ess": 0.5,
         "max_mutations": 100,
         "max_temperatures": 100,
+        "data_blocks": 1,
+        "scheme": "standard",
+        "resampling": "systematic",
     },
     "trusted": [],
 }

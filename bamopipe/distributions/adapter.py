@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.nn import log_softmax, logsumexp
-from jax.scipy.special import log_ndtr
+from jax.scipy.special import log_ndtr, xlogy
 from tensorflow_probability.substrates import jax as tfp
 
 from bamopipe.distributions.families import FAMILIES
@@ -321,6 +321,41 @@ def _(model, value: Array) -> Array:
     shape = jnp.broadcast_shapes(first.shape, moves.shape[1:-1])
     last, _ = jax.lax.scan(step, jnp.broadcast_to(first, shape), (moves, seen[1:]))
     return logsumexp(last, axis=-1)
+
+
+# Where probabilities were given, TFP takes them to logits and back, in which nobody sees any more
+# that the density is a product of them, as `bamopipe.target.conjugate` needs to.
+
+
+@_log_density.register(tfd.Categorical)
+def _(categorical, value: Array) -> Array:
+    if categorical.probs is None:
+        return categorical.log_prob(value)
+    return _log_of_chosen(categorical.probs, value)
+
+
+@_log_density.register(tfd.OneHotCategorical)
+def _(categorical, value: Array) -> Array:
+    if categorical.probs is None:
+        return categorical.log_prob(value)
+    return _log_of_chosen(categorical.probs, jnp.argmax(value, axis=-1))
+
+
+def _log_of_chosen(probs: Array, which: Array) -> Array:
+    """Return the logarithm of one of several probabilities."""
+    probs = probs / jnp.sum(probs, axis=-1, keepdims=True)
+    probs = jnp.broadcast_to(probs, (*which.shape, probs.shape[-1]))
+    chosen = jnp.take_along_axis(probs, which[..., None].astype(int), axis=-1)
+    return jnp.log(chosen[..., 0])
+
+
+@_log_density.register(tfd.NegativeBinomial)
+def _(counts, value: Array) -> Array:
+    if counts.probs is None:
+        return counts.log_prob(value)
+    total = counts.total_count
+    log_choices = -tfp.math.lbeta(1 + value, total) - jnp.log(total + value)
+    return log_choices + total * jnp.log1p(-counts.probs) + xlogy(value, counts.probs)
 
 
 # Where a bound is infinite, TFP's density of the next two or its gradient is NaN.

@@ -116,9 +116,16 @@ class AutoRegressive(dx.Distribution):
 
     def _sample_n(self, key: Array, n: int) -> Array:
         noise = jax.random.normal(key, (n, *self._shape), self._initial.dtype)
-        innovations = jnp.broadcast_to(self._intercept + self._scale * noise, noise.shape)
+        return self._follow(jnp.broadcast_to(self._intercept + self._scale * noise, noise.shape))
+
+    def mean(self) -> Array:
+        """Return the mean of each value given those before the first: the series without noise."""
+        return self._follow(jnp.broadcast_to(self._intercept, self._shape))
+
+    def _follow(self, innovations: Array) -> Array:
+        """Return the series that these innovations make."""
         order = self._initial.shape[-1]
-        recent = jnp.broadcast_to(self._initial[..., ::-1], (*noise.shape[:-1], order))
+        recent = jnp.broadcast_to(self._initial[..., ::-1], (*innovations.shape[:-1], order))
 
         def advance(recent, innovation):
             value = jnp.sum(self._coefficients * recent, axis=-1) + innovation

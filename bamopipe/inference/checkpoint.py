@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib import metadata
@@ -39,6 +39,8 @@ class Checkpoint:
         Says what the run is. What another run has left is not taken up.
     seconds
         At least so much time passes between two writes.
+    before_write
+        Called before each, to bring to the disk what the arrays refer to.
 
     Examples
     --------
@@ -56,10 +58,17 @@ class Checkpoint:
     True
     """
 
-    def __init__(self, path: Path, fingerprint: str, seconds: float = SECONDS_BETWEEN_WRITES):
+    def __init__(
+        self,
+        path: Path,
+        fingerprint: str,
+        seconds: float = SECONDS_BETWEEN_WRITES,
+        before_write: Callable[[], None] = lambda: None,
+    ):
         self.path = Path(path)
         self._fingerprint = np.array(fingerprint)
         self._seconds = seconds
+        self._before_write = before_write
         self._latest: Mapping[str, np.ndarray] | None = None
         self._written = time.monotonic()
         self._before: Any = None
@@ -96,6 +105,7 @@ class Checkpoint:
             return
         named: dict[str, Any] = {FINGERPRINT: self._fingerprint, **arrays}
         try:
+            self._before_write()
             with atomic_write(self.path) as temporary:
                 np.savez(temporary, **named)
         except OSError as error:  # the run itself lacks nothing

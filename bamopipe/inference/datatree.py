@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -56,12 +57,10 @@ def to_datatree(
     """
     target, model = engine.target, engine.model
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predict"))
+    folder: Path | None = None
     if isinstance(result, Draws):
-        draws, statistics, by_chain = (
-            result.draws,
-            _sample_stats(result),
-            _chains(engine.mcmc_kernel, result),
-        )
+        folder, draws, statistics = result.folder, result.draws, _sample_stats(result)
+        by_chain = _chains(engine.mcmc_kernel, result)
     else:
         assert isinstance(engine, SMCInference)
         final = result.final_state
@@ -71,7 +70,7 @@ def to_datatree(
             "log_prior": final.log_prior,
         }
     with precision_context(engine.precision):
-        after = follow(target, key, draws)
+        after = follow(target, key, draws, folder and folder / "consequences")
         before = follow(target, jax.random.fold_in(key, zlib.crc32(b"prior")), result.prior)
         data = {
             name: np.asarray(model.nodes[name].value, value.dtype)
@@ -128,11 +127,14 @@ def _chains(kernel: Kernel, result: Draws) -> xr.Dataset:
     """Say what there is to say of each chain as a whole."""
     steps = kernel.steps()
     num_chains = len(result.status)
-    scale = [result.scale.get(name, np.nan) for name in steps]
+    by_update = {
+        what: np.tile([values.get(name, np.nan) for name in steps], (num_chains, 1))
+        for what, values in (("scale", result.scale), ("path_length", result.path_length))
+    }
     return xr.Dataset(
         {
             "status": ("chain", np.asarray(result.status, dtype=object)),
-            "scale": (("chain", "update"), np.tile(scale, (num_chains, 1))),
+            **{what: (("chain", "update"), values) for what, values in by_update.items()},
             **{
                 f"{what}_seconds": ("chain", np.full(num_chains, seconds))
                 for what, seconds in result.timings.items()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,18 +132,25 @@ class Draws:
     scale
         Update that tunes itself -> size of its steps, relative to the first one that it would take
         in a standard normal.
+    path_length
+        Update whose paths have a random length -> the longest, as a phase: in a standard normal a
+        path of length 2 pi is back at its start.
     status
         "ok" or a sentence for each chain.
     timings
         Seconds spent: "compile" and "sample".
+    folder
+        Where the files are that draws and statistics are maps of; None if they are in memory.
     """
 
     draws: dict[str, np.ndarray]
     statistics: dict[str, Any]
     prior: dict[str, np.ndarray]
     scale: dict[str, float]
+    path_length: dict[str, float]
     status: tuple[str, ...]
     timings: dict[str, float]
+    folder: Path | None = None
 
 
 def nan_sentence(factors: Sequence[str], where: str) -> str:

@@ -19,7 +19,10 @@ from bamopipe.target import Position, Target
 Parameters = dict[str, Any]
 
 LOG_SCALE = "log_scale"
-"""The one parameter that `Update.adapt` changes; updates with settings of their own lack it."""
+"""The parameter that `Update.adapt` changes; updates with settings of their own lack it."""
+LOG_PATH = "log_path"
+"""Another one, of updates whose paths are tuned: log of the longest, as a phase (`Tuning`)."""
+ADAPTED = (LOG_SCALE, LOG_PATH)
 
 
 class State(NamedTuple):
@@ -52,11 +55,15 @@ class Info(NamedTuple):
     statistics
         What else is known of each particle's move, by ArviZ's names: "diverging", "energy",
         "n_steps", "tree_depth".
+    path
+        What the length of paths is tuned by, from `chees.terms`, of each particle; None for
+        updates without `LOG_PATH`.
     """
 
     acceptance_rate: Array
     is_nan: dict[str, Array]
     statistics: dict[str, Array]
+    path: Any = None
 
 
 class Update(Protocol):
@@ -94,11 +101,53 @@ class Update(Protocol):
 
 
 class Block(NamedTuple):
-    """Variables that one update moves together, under a name for settings and statistics."""
+    """Variables that one update moves together, under a name for settings and statistics.
+
+    Whenever it is its turn it moves as often as `repeats` says.
+    """
 
     name: str
     variables: tuple[str, ...]
     update: Update
+    repeats: int = 1
+
+    def move(
+        self,
+        key: Array,
+        state: State,
+        temperature: Array,
+        parameters: Parameters,
+        target: Target,
+    ) -> tuple[State, Info]:
+        """Move, and add up what all moves reported."""
+
+        def once(key, state):
+            return self.update(key, state, temperature, parameters, target, self.variables)
+
+        if self.repeats == 1:
+            return once(key, state)
+
+        def again(index, carry):
+            state, total = carry
+            state, info = once(jax.random.fold_in(key, index), state)
+            return state, _added(total, info)
+
+        _, shapes = jax.eval_shape(once, key, state)
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.fori_loop(0, self.repeats, again, (state, nothing))
+
+
+# How to add up what several moves in a row report.
+_ADDITION = {"diverging": jnp.logical_or, "n_steps": jnp.add, "tree_depth": jnp.maximum}
+
+
+def _added(total: Info, info: Info) -> Info:
+    statistics = {
+        name: _ADDITION[name](total.statistics[name], value) if name in _ADDITION else value
+        for name, value in info.statistics.items()
+    }
+    is_nan = {name: total.is_nan[name] | flag for name, flag in info.is_nan.items()}
+    return Info(total.acceptance_rate + info.acceptance_rate, is_nan, statistics)
 
 
 @dataclass(frozen=True)
@@ -111,13 +160,17 @@ class Kernel:
     Attributes
     ----------
     blocks
-        What moves, in order.
+        What moves.
     parameters
         Block name -> parameters of its update.
+    order
+        Names of blocks in the order in which they move, some perhaps more than once; in the order
+        of `blocks` if it is empty.
     """
 
     blocks: tuple[Block, ...]
     parameters: dict[str, Parameters] = field(compare=False)
+    order: tuple[str, ...] = ()
 
     def init(self, target: Target, position: Position) -> State:
         """Evaluate all factors at the particles (last axis) of a position."""
@@ -131,7 +184,7 @@ class Kernel:
         parameters: dict[str, Parameters],
         target: Target,
     ) -> tuple[State, dict[str, Info]]:
-        """Update every block once.
+        """Make one sweep: update every block, in order.
 
         Parameters
         ----------
@@ -149,18 +202,20 @@ class Kernel:
         Returns
         -------
         tuple of State and dict
-            The new state, and one Info a block.
+            The new state, and one Info a block, with the mean acceptance rate of its moves.
         """
+        blocks = {block.name: block for block in self.blocks}
+        order = self.order or tuple(blocks)
+        totals: dict[str, Info] = {}
+        for index, name in enumerate(order):
+            step_key = jax.random.fold_in(key, index)
+            state, info = blocks[name].move(step_key, state, temperature, parameters[name], target)
+            totals[name] = _added(totals[name], info) if name in totals else info
         infos = {}
-        for index, block in enumerate(self.blocks):
-            state, infos[block.name] = block.update(
-                jax.random.fold_in(key, index),
-                state,
-                temperature,
-                parameters[block.name],
-                target,
-                block.variables,
-            )
+        for name, block in blocks.items():
+            count = block.repeats * order.count(name)
+            rate = totals[name].acceptance_rate
+            infos[name] = totals[name]._replace(acceptance_rate=rate / count)
         return state, infos
 
     def tune(
@@ -211,14 +266,17 @@ class Kernel:
         Updates
         <BLANKLINE>
             mu     draw from its full conditional, which is Gaussian
-            theta  random walk that tunes itself, by element: they are independent given the rest
-            count  one up or down, as it takes whole numbers
+            theta  draw from its full conditional, which is Gamma
+            count  draw from its full conditional, over 2 values
         """
         names = [", ".join(block.variables) for block in self.blocks]
         width = max(map(len, names))
         print("Updates\n")
         for name, block in zip(names, self.blocks, strict=True):
-            print(f"    {name:{width}}  {block.update}")
+            times = f", {block.repeats} times in a row" if block.repeats > 1 else ""
+            print(f"    {name:{width}}  {block.update}{times}")
+        if self.order:
+            print(f"\nin the order {'; '.join(self.order)}")
 
     def check(self, target: Target) -> None:
         """Raise UserError unless the blocks move every latent variable with fitting parameters."""
@@ -248,14 +306,14 @@ def check_has_room(target: Target, block: Block) -> None:
             )
 
 
-def check_is_continuous(target: Target, block: Block) -> None:
+def check_is_continuous(target: Target, block: Block, kernel: str) -> None:
     """Refuse variables that take whole numbers only."""
     for name in block.variables:
         if name in target.program.discrete:
             raise UserError(
-                f"kernel of {block.name!r}: variable {name!r} takes whole numbers only, which its "
-                "steps never meet; leave its kernel out, which gives it one for whole numbers, or "
-                "marginalise it"
+                f"{kernel} cannot move variable {name!r}, which takes whole numbers only; leave "
+                "its kernel out, which gives it one for whole numbers, give it blackjax.rmh with "
+                "proposals of your own, or marginalise it"
             )
 
 

@@ -7,6 +7,29 @@ import blackjax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+
+
+class Path(NamedTuple):
+    """How the paths of an algorithm run through a standard normal.
+
+    Attributes
+    ----------
+    unit
+        Number of coordinates -> time of the integrator in which the phase grows by one; after
+        2 pi of them a path is back at its start.
+    velocity
+        Momentum that a proposal has, and number of coordinates -> change of position by phase.
+    """
+
+    unit: Callable[[int], float]
+    velocity: Callable[[Array, int], Array]
+
+
+# BlackJAX turns the momentum of Hamiltonian proposals around.
+HAMILTONIAN = Path(lambda size: 1.0, lambda momentum, size: -momentum)
+# The momentum has length one, and so has the velocity.
+ISOKINETIC = Path(lambda size: size**0.5, lambda momentum, size: size**0.5 * momentum)
 
 
 class Tuning(NamedTuple):
@@ -15,7 +38,11 @@ class Tuning(NamedTuple):
     Attributes
     ----------
     acceptance_rate
-        The mean that its step size is adapted to; None if it needs no step size, or finds its own.
+        The mean that its step size is adapted to; None if it needs no step size, or finds its own,
+        or accepts all.
+    energy_variance
+        The mean square of the energy's error at each step, by coordinate, that its step size is
+        adapted to where it accepts all.
     step_size
         The first step size, and its power of the number of coordinates.
     settings
@@ -25,6 +52,10 @@ class Tuning(NamedTuple):
         turn back: after half a period they end where they started but for the sign.
     least_dimension
         The fewest coordinates that it can move.
+    path
+        For an algorithm whose paths have a random length, up to one that ChEES tunes.
+    num_steps
+        Steps that make up one move, for an algorithm that draws a momentum before the first.
     """
 
     acceptance_rate: float | None
@@ -32,6 +63,14 @@ class Tuning(NamedTuple):
     settings: Callable[[int], dict[str, Any]] = lambda size: {}
     longest_path: float | None = None
     least_dimension: int = 1
+    path: Path | None = None
+    num_steps: int = 1
+    energy_variance: float | None = None
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it has a step size that is adapted."""
+        return self.acceptance_rate is not None or self.energy_variance is not None
 
 
 def _unit_mass(**settings) -> Callable[[int], dict[str, Any]]:
@@ -63,12 +102,14 @@ TUNINGS: dict[Callable, Tuning] = {
     blackjax.adjusted_mclmc.differentiable: Tuning(
         0.8, (1.0, 1 / 4), lambda size: {"num_integration_steps": 4}, least_dimension=2
     ),
-    blackjax.adjusted_mclmc_dynamic.differentiable: Tuning(0.8, (1.0, 1 / 4), least_dimension=2),
+    blackjax.adjusted_mclmc_dynamic.differentiable: Tuning(
+        0.8, (1.0, 1 / 4), least_dimension=2, path=ISOKINETIC
+    ),
     blackjax.barker.differentiable: Tuning(0.4, (1.5, -1 / 6), _unit_mass()),
     blackjax.coordinate_slice.differentiable: Tuning(
         None, settings=lambda _: {"initial_widths": 2.0}
     ),
-    blackjax.dynamic_hmc.differentiable: Tuning(0.7, (1.0, -1 / 4), _unit_mass()),
+    blackjax.dynamic_hmc.differentiable: Tuning(0.7, (1.0, -1 / 4), _unit_mass(), path=HAMILTONIAN),
     blackjax.ghmc.differentiable: Tuning(
         0.7,
         (1.0, -1 / 4),
@@ -85,6 +126,14 @@ TUNINGS: dict[Callable, Tuning] = {
     ),
     blackjax.irmh.differentiable: Tuning(None, settings=_wide_student),
     blackjax.mala.differentiable: Tuning(0.574, (1.4, -1 / 3)),
+    blackjax.mclmc.differentiable: Tuning(
+        None,
+        (0.25, 1 / 2),
+        lambda size: {"L": size**0.5},
+        least_dimension=2,
+        num_steps=10,
+        energy_variance=5e-4,
+    ),
     blackjax.nuts.differentiable: Tuning(0.8, (1.0, -1 / 4), _unit_mass()),
     blackjax.rmhmc.differentiable: Tuning(
         0.7,
@@ -116,12 +165,10 @@ _ONE_WAY = "its paths only go forwards, which gives wrong draws (in BlackJAX 1.7
 NOT_OFFERED = {
     "csgld": "it takes estimates of the gradient",
     "dmhmc": _ONE_WAY,
-    "elliptical_slice": "it brings a prior of its own that would count twice",
     "laplace_dhmc": "it integrates over variables that it has to be told",
     "laplace_dmhmc": "it integrates over variables that it has to be told",
     "laplace_hmc": "it integrates over variables that it has to be told",
     "laplace_mhmc": "it integrates over variables that it has to be told",
-    "mclmc": "it never rejects, so that its draws are off unnoticed; adjusted_mclmc does",
     "mgrad_gaussian": "it brings a prior of its own that would count twice",
     "multinomial_hmc": _ONE_WAY,
     "nss": "it is a nested sampler",

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.linalg import solve_triangular
 
 from bamopipe.errors import UserError
+from bamopipe.samplers import chees
 from bamopipe.samplers.base import (
+    ADAPTED,
+    LOG_PATH,
     LOG_SCALE,
     Block,
     Info,
@@ -31,8 +34,11 @@ from bamopipe.samplers.coordinates import (
     coordinate_shapes,
     from_coordinates,
     location_and_shape,
+    spread,
+    standardise,
     to_coordinates,
 )
+from bamopipe.samplers.elliptical_slice import EllipticalSlice
 from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import Position, Target, tempered
@@ -40,10 +46,15 @@ from bamopipe.target import Position, Target, tempered
 # What BlackJAX reports of a move -> ArviZ's name for it.
 STATISTICS = {
     "energy": "energy",
+    "energy_change": "energy_error",
     "is_divergent": "diverging",
     "num_integration_steps": "n_steps",
     "num_trajectory_expansions": "tree_depth",
 }
+# For the key of a path's length, far from the numbers of particles.
+PATH = zlib.crc32(b"path")
+DIAGONAL = "is_mass_matrix_diagonal"
+"""Setting of all kernels that tune themselves, by the name of BlackJAX's window adaptation."""
 
 
 @dataclass(frozen=True)
@@ -66,30 +77,33 @@ class BlackJAXUpdate:
         Where it steps: in the variables' "own" space, as proposals of one's own need it;
         "unconstrained", with the scales that were given; or "tuned", in coordinates where the
         particles look like standard normals, with a step size that follows the acceptance rate.
+    is_diagonal
+        Whether these coordinates leave correlations out of account; see `location_and_shape`.
     """
 
     factory: Callable
     static: tuple[tuple[str, object], ...] = ()
     space: Literal["own", "unconstrained", "tuned"] = "own"
+    is_diagonal: bool | None = None
 
     def __str__(self) -> str:
-        name = self.factory.__name__
-        if name == "as_top_level_api":  # as BlackJAX calls those of its modules
-            name = self.factory.__module__.rpartition(".")[2]
-        return f"{name} " + ("that tunes itself" if self.space == "tuned" else "as it was set")
+        how = "that tunes itself" if self.space == "tuned" else "as it was set"
+        if self.factory is blackjax.mclmc.differentiable:
+            how += ", unadjusted: it rejects nothing, and its draws are slightly off"
+        return f"{_name(self.factory)} {how}"
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError unless the factory takes these parameters and fits the variables."""
         if self.space == "own":
             check_has_room(target, block)
         else:
-            check_is_continuous(target, block)
+            check_is_continuous(target, block, _name(self.factory))
         if self.space == "unconstrained":
             for name in block.variables:
                 target.check_constrains(name)
         if self.space == "tuned":
             self._check_dimension(block, target)
-        settings = {n: v for n, v in parameters.items() if n != LOG_SCALE} | dict(self.static)
+        settings = {n: v for n, v in parameters.items() if n not in ADAPTED} | dict(self.static)
         if settings or self.space != "tuned":
             self._check_settings(block, target, parameters, settings)
 
@@ -147,20 +161,33 @@ class BlackJAXUpdate:
         """Take the shape of the steps from the particles, unless scales were given."""
         if self.space != "tuned":
             return parameters
-        middle, shape = location_and_shape(target, position, variables)
-        return {**parameters, "middle": middle, "shape": shape}
+        middle, shape = location_and_shape(target, position, variables, self.is_diagonal)
+        found = {**parameters, "middle": middle, "shape": shape}
+        return found | chees.first(len(shape), shape.dtype) if LOG_PATH in parameters else found
 
     def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
         """Take longer steps if many were accepted, shorter ones if few."""
         if LOG_SCALE not in parameters:
             return parameters
         tuning = TUNINGS[self.factory]
-        assert tuning.acceptance_rate is not None
-        off_by = jnp.mean(info.acceptance_rate) - tuning.acceptance_rate
+        if tuning.energy_variance is not None:
+            wanted = tuning.energy_variance * len(parameters["shape"])
+            # The variance grows with the sixth power of the step.
+            ratio = jnp.mean(info.statistics["energy_error"] ** 2) / wanted
+            off_by = -jnp.clip(jnp.log(ratio), -3.0, 3.0) / 6
+        else:
+            assert tuning.acceptance_rate is not None
+            off_by = jnp.mean(info.acceptance_rate) - tuning.acceptance_rate
         log_scale = parameters[LOG_SCALE] + gain * off_by
         if tuning.longest_path is not None:
             log_scale = jnp.minimum(log_scale, 0.0)
-        return {**parameters, LOG_SCALE: log_scale}
+        parameters = {**parameters, LOG_SCALE: log_scale}
+        if LOG_PATH not in parameters:
+            return parameters
+        assert tuning.path is not None
+        size = len(parameters["shape"])
+        most = chees.MOST_STEPS * self._step_size(parameters) / tuning.path.unit(size)
+        return chees.adapt(parameters, info.path, gain, most)
 
     def __call__(
         self,
@@ -173,6 +200,8 @@ class BlackJAXUpdate:
     ) -> tuple[State, Info]:
         """Step every particle with a key of its own."""
         names = target.touching(variables)
+        settings = self._settings(key, parameters)
+        num_steps = TUNINGS[self.factory].num_steps if self.factory in TUNINGS else 1
 
         def step(key, position):
             own = {name: position[name] for name in variables}
@@ -185,9 +214,9 @@ class BlackJAXUpdate:
                 value = tempered(target, factors, temperature) + log_det
                 return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
-            algorithm = self.factory(logdensity, **self._settings(parameters))
+            algorithm = self.factory(logdensity, **settings)
             init_key, step_key = jax.random.split(key)
-            end, info = algorithm.step(step_key, algorithm.init(start, init_key))
+            end, info = _steps(algorithm, step_key, algorithm.init(start, init_key), num_steps)
             moved, _ = place(end.position)
             # What did not move keeps its values to the last digit; and so does what would come to
             # the very edge of its support, where coordinates are not finite, by rounding.
@@ -205,17 +234,18 @@ class BlackJAXUpdate:
                 if hasattr(info, field)
             }
             moved = {n: jnp.where(stays, own[n], v) for n, v in moved.items()}
-            return moved, acceptance, statistics
+            path = self._path(start, info, settings) if LOG_PATH in parameters else None
+            return moved, acceptance, statistics, path
 
         num_particles = state.position[variables[0]].shape[-1]
         keys = jax.random.split(key, num_particles)
-        moved, acceptance, statistics = jax.vmap(step, in_axes=(0, -1), out_axes=-1)(
+        moved, acceptance, statistics, path = jax.vmap(step, in_axes=(0, -1), out_axes=-1)(
             keys, state.position
         )
         position = {**state.position, **moved}
         fresh = log_factors(target, position, names)
         dtype = next(iter(fresh.values())).dtype
-        info = Info(acceptance.astype(dtype), any_nan(fresh), statistics)
+        info = Info(acceptance.astype(dtype), any_nan(fresh), statistics, path)
         return State(position, {**state.log_factors, **fresh}), info
 
     def _coordinates(self, target: Target, own: Position, others: Position, parameters: Parameters):
@@ -224,8 +254,8 @@ class BlackJAXUpdate:
         if self.space == "tuned":
             middle, shape = parameters["middle"], parameters["shape"]
             x = to_coordinates(target, {**others, **own}, variables)
-            return solve_triangular(shape, x - middle, lower=True), lambda x: from_coordinates(
-                target, middle + shape @ x, {**others, **own}, variables
+            return standardise(shape, x - middle), lambda x: from_coordinates(
+                target, middle + spread(shape, x), {**others, **own}, variables
             )
         # BlackJAX sees a bare array where there is one variable, so that matrices fit it as they do
         # in BlackJAX's own examples.
@@ -239,20 +269,57 @@ class BlackJAXUpdate:
 
         return (start[alone] if alone else start), place
 
-    def _settings(self, parameters: Parameters) -> dict[str, Any]:
-        """Return what the factory is called with."""
+    def _settings(self, key: Array, parameters: Parameters) -> dict[str, Any]:
+        """Return what the factory is called with; a path has the same length for all particles."""
         if self.space != "tuned":
             return {**parameters, **dict(self.static)}
         size, tuning = len(parameters["shape"]), TUNINGS[self.factory]
         settings = {**tuning.settings(size), **dict(self.static)}
-        if tuning.acceptance_rate is not None:
-            factor, power = tuning.step_size
-            step_size = factor * size**power * jnp.exp(parameters[LOG_SCALE])
-            if tuning.longest_path is not None:
-                step_size = step_size * tuning.longest_path / settings["num_integration_steps"]
-            settings["step_size"] = step_size
-        ours = (LOG_SCALE, "middle", "shape")
+        if LOG_SCALE in parameters:
+            settings["step_size"] = self._step_size(parameters)
+        if LOG_PATH in parameters:
+            # Together the particles of a block take as long as the longest path among them.
+            part = jax.random.uniform(
+                jax.random.fold_in(key, PATH), dtype=parameters["shape"].dtype
+            )
+            assert tuning.path is not None
+            length = part * jnp.exp(parameters[LOG_PATH]) * tuning.path.unit(size)
+            num_steps = jnp.ceil(length / settings["step_size"])
+            settings["integration_steps_fn"] = lambda _, num_steps: num_steps
+            settings["integration_steps_params"] = (
+                jnp.clip(num_steps, 1, chees.MOST_STEPS).astype(int),
+            )
+        ours = (*ADAPTED, "middle", "shape", chees.SPREAD)
         return {**settings, **{n: v for n, v in parameters.items() if n not in ours}}
+
+    def _step_size(self, parameters: Parameters) -> Array:
+        size, tuning = len(parameters["shape"]), TUNINGS[self.factory]
+        factor, power = tuning.step_size
+        step_size = factor * size**power * jnp.exp(parameters[LOG_SCALE])
+        if tuning.longest_path is None:
+            return step_size
+        settings = {**tuning.settings(size), **dict(self.static)}
+        return step_size * tuning.longest_path / settings["num_integration_steps"]
+
+    def _path(self, start: Array, info, settings: dict[str, Any]) -> chees.Terms:
+        """Return what a proposal tells of the length of paths."""
+        path, size = TUNINGS[self.factory].path, len(start)
+        assert path is not None
+        (num_steps,) = settings["integration_steps_params"]
+        length = num_steps * settings["step_size"] / path.unit(size)
+        end, momentum = info.proposal.position, info.proposal.momentum
+        return chees.terms(start, end, path.velocity(momentum, size), length, info.acceptance_rate)
+
+
+def _steps(algorithm: blackjax.SamplingAlgorithm, key: Array, state, num_steps: int):
+    """Step some times; the error of the energy is the root mean square of all steps'."""
+    if num_steps == 1:
+        return algorithm.step(key, state)
+    end, infos = jax.lax.scan(
+        lambda state, key: algorithm.step(key, state), state, jax.random.split(key, num_steps)
+    )
+    last = jax.tree.map(lambda leaf: leaf[-1], infos)
+    return end, last._replace(energy_change=jnp.sqrt(jnp.mean(infos.energy_change**2)))
 
 
 def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Parameters]:
@@ -260,8 +327,21 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
     if not isinstance(settings, Mapping | None):
         raise UserError(f"the settings of a kernel are {settings!r}; expected a dict by name")
     settings = {name: _as_array(value) for name, value in (settings or {}).items()}
+    is_diagonal = settings.pop(DIAGONAL, None)
+    if not isinstance(is_diagonal, bool | None):
+        raise UserError(f"{DIAGONAL} is {is_diagonal!r}; expected true or false")
+    if factory is blackjax.normal_random_walk and not settings:
+        return TunedRandomWalk(is_diagonal), {LOG_SCALE: 0.0}
     if factory is blackjax.normal_random_walk:
-        return (RandomWalk(), settings) if settings else (TunedRandomWalk(), {LOG_SCALE: 0.0})
+        _check_tunes_itself(is_diagonal, "normal_random_walk", settings)
+        return RandomWalk(), settings
+    if factory is blackjax.elliptical_slice:
+        if settings:
+            raise UserError(
+                f"elliptical_slice takes no settings here, got {', '.join(settings)}: the mean and "
+                "the covariance are those of the variable's prior; leave them out"
+            )
+        return EllipticalSlice(), {}
     if not callable(factory):
         raise UserError(
             f"the step function {factory!r} is not callable; expected a BlackJAX algorithm such as "
@@ -281,15 +361,36 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
             for name, value in TUNINGS[factory].settings(1).items() if factory in TUNINGS else ():
                 if name not in SCALES and name in takes:
                     settings.setdefault(name, value)
+    if space != "tuned":
+        _check_tunes_itself(is_diagonal, _name(factory), settings)
     static = {
         k: v
         for k, v in settings.items()
         if isinstance(v, bool | int | np.integer | str) or callable(v)
     }
     traced = {k: v for k, v in settings.items() if k not in static}
-    if space == "tuned" and TUNINGS[factory].acceptance_rate is not None:
+    if space == "tuned" and TUNINGS[factory].adapts:
         traced[LOG_SCALE] = 0.0
-    return BlackJAXUpdate(factory, tuple(sorted(static.items())), space), traced
+        own_path = {"integration_steps_fn", "integration_steps_params"} & {*settings}
+        if TUNINGS[factory].path is not None and not own_path:
+            traced[LOG_PATH] = math.log(chees.FIRST_PATH)
+    return BlackJAXUpdate(factory, tuple(sorted(static.items())), space, is_diagonal), traced
+
+
+def _check_tunes_itself(is_diagonal: bool | None, name: str, settings: Mapping) -> None:
+    """Refuse to say how a kernel tunes itself that does not."""
+    if is_diagonal is not None:
+        given = f"has {', '.join(sorted(settings))}" if settings else "takes no shape"
+        raise UserError(
+            f"{DIAGONAL} says how blackjax.{name} tunes itself, but it {given}; leave one out"
+        )
+
+
+def _name(factory: Callable) -> str:
+    """Return BlackJAX's name of an algorithm."""
+    if factory.__name__ == "as_top_level_api":  # as BlackJAX calls those of its modules
+        return factory.__module__.rpartition(".")[2]
+    return factory.__name__
 
 
 def _as_array(value):

@@ -4,8 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.scipy.linalg import solve_triangular
 
 from bamopipe.target import Position, Target
+
+LARGEST_DENSE = 500
+"""Coordinates up to which the shape of steps has correlations where nobody says whether."""
 
 
 def to_coordinates(target: Target, position: Position, variables: tuple[str, ...]) -> Array:
@@ -64,11 +68,12 @@ def fences(values: Array) -> tuple[Array, Array]:
 
 
 def location_and_shape(
-    target: Target, position: Position, variables: tuple[str, ...]
+    target: Target, position: Position, variables: tuple[str, ...], is_diagonal: bool | None = None
 ) -> tuple[Array, Array]:
-    """Return the particles' mean, and a lower triangular factor of their covariance.
+    """Return the particles' mean, and their shape: a factor of their covariance.
 
-    The sample covariance is shrunk towards its diagonal, the more so the fewer particles there are
+    The factor is lower triangular, or, if it is diagonal, a vector of standard deviations. The
+    sample covariance is shrunk towards its diagonal, the more so the fewer particles there are
     for each coordinate. Stray values, as heavy tails have them, are drawn in to `fences`.
     Coordinates in which all particles agree get a scale of one.
 
@@ -80,13 +85,33 @@ def location_and_shape(
         Particles last.
     variables
         Whose coordinates.
+    is_diagonal
+        Whether correlations are left out of account; by default if there are more than
+        `LARGEST_DENSE` coordinates.
     """
     to_all = jax.vmap(lambda p: to_coordinates(target, p, variables), in_axes=-1, out_axes=-1)
-    return moments(to_all(position))
+    return moments(to_all(position), is_diagonal)
 
 
-def moments(x: Array) -> tuple[Array, Array]:
+def spread(shape: Array, x: Array) -> Array:
+    """Give standardised coordinates, of one particle or of many (last axis), a shape."""
+    return shape @ x if shape.ndim == 2 else _column(shape, x) * x
+
+
+def standardise(shape: Array, x: Array) -> Array:
+    """Undo `spread`."""
+    if shape.ndim == 2:
+        return solve_triangular(shape, x, lower=True)
+    return x / _column(shape, x)
+
+
+def _column(shape: Array, x: Array) -> Array:
+    return shape[:, None] if x.ndim == 2 else shape
+
+
+def moments(x: Array, is_diagonal: bool | None = None) -> tuple[Array, Array]:
     """Return what `location_and_shape` does, of coordinates of shape (coordinate, particle)."""
+    is_diagonal = len(x) > LARGEST_DENSE if is_diagonal is None else is_diagonal
     # A value at the very edge of its support has coordinates that are not finite.
     usable = jnp.all(jnp.isfinite(x), axis=0)
     x = jnp.clip(x, *fences(jnp.where(usable, x, jnp.nan)))
@@ -104,6 +129,8 @@ def moments(x: Array) -> tuple[Array, Array]:
     largest = jnp.where(differs, largest, 1.0)[:, None]
     x = jnp.where(usable & differs[:, None], x / largest, 0.0)
     scale = jnp.where(differs[:, None], jnp.sqrt(mean(x * x)), 1.0)
+    if is_diagonal:
+        return middle[:, 0], (largest * scale)[:, 0]
     x = x / scale
     shrinkage = len(x) / (len(x) + count)
     correlation = (1 - shrinkage) * (x @ x.T / count)

@@ -17,7 +17,7 @@ from bamopipe.samplers.base import (
     any_nan,
     check_is_continuous,
 )
-from bamopipe.samplers.coordinates import coordinate_shapes, moments
+from bamopipe.samplers.coordinates import coordinate_shapes, moments, spread
 from bamopipe.target import Position, Target, element_log_factors, independent_axes, tempered
 
 
@@ -42,7 +42,7 @@ class ElementwiseWalk:
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError if the variable is discrete, or its elements depend on each other."""
-        check_is_continuous(target, block)
+        check_is_continuous(target, block, "normal_random_walk")
         if not set(self.axes) <= set(independent_axes(target, block.name)):
             raise UserError(
                 f"kernel of {block.name!r}: the elements of this variable are not independent in "
@@ -85,7 +85,7 @@ class ElementwiseWalk:
             """Return the log ratios of one particle's elements, and what they would become."""
             x = self._coordinates(target, position, name)
             _, log_det = self._values(target, x, position, name)
-            step = jnp.einsum("eij,ej->ei", parameters["shape"], noise)
+            step = jax.vmap(spread)(parameters["shape"], noise)
             value, new_log_det = self._values(target, x + scale * step, position, name)
             # Far out, numbers overflow; at the very edge of the support there is no way back.
             back = self._coordinates(target, {**position, name: value}, name)

@@ -1,30 +1,29 @@
 """Metropolis-within-Gibbs over the graph."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import blackjax
 
 from bamopipe.base import Model
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import LOG_SCALE, Block, Kernel, Parameters, Update, check_names
+from bamopipe.samplers.base import Block, Kernel, Parameters, Update, check_names
 from bamopipe.samplers.blackjax_update import make_update
-from bamopipe.samplers.elementwise_walk import ElementwiseWalk
-from bamopipe.samplers.gaussian_conditional import GaussianConditional
-from bamopipe.samplers.integer_walk import IntegerWalk
-from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
-from bamopipe.target import Target, compile_target, independent_axes, is_quadratic
+from bamopipe.samplers.default_update import default_update
+from bamopipe.target import compile_target
 
-# Coordinates of a Gaussian that is drawn from: its covariance costs their cube for each particle.
-LARGEST_GAUSSIAN = 100
+# A variable, or several that move together: a tuple of names, or "mu, tau".
+Names = str | tuple[str, ...]
 
 
 def gibbs_sampler(
     model: Model,
-    step_fns: Mapping[str, Callable] | None = None,
-    step_fn_params: Mapping[str, Mapping] | None = None,
+    step_fns: Mapping[Names, Callable] | None = None,
+    step_fn_params: Mapping[Names, Mapping] | None = None,
+    order: Sequence[Names] | None = None,
+    repeats: Mapping[Names, int] | None = None,
 ) -> Kernel:
-    """Make a kernel that moves one variable at a time, each with its own BlackJAX algorithm.
+    """Make a kernel that moves variables in turn, each with its own BlackJAX algorithm.
 
     Use it when variables differ in scale or kind, above all in hierarchical models. Each variable
     moves by the product of its own factor and those of its children; only observed children are
@@ -35,19 +34,28 @@ def gibbs_sampler(
     model
         The graph.
     step_fns
-        Latent variable -> BlackJAX algorithm, such as `blackjax.nuts`. By default a draw from the
-        full conditional where that is Gaussian, and a Gaussian random walk elsewhere. Where the
-        elements of a variable are independent given all others, the walk accepts or rejects each
-        by itself. A variable that takes whole numbers steps by one up or down. `Kernel.describe`
-        says which it was.
+        Latent variable, or a tuple of several that move together -> BlackJAX algorithm, such as
+        `blackjax.nuts`. What is named here has what is named.
+
+        By default a variable is drawn from its full conditional where that is Gaussian, Gamma,
+        inverse Gamma, Beta or Dirichlet, or where the variable is discrete with few values; other
+        variables that take whole numbers step by one up or down, and all others have a Gaussian
+        random walk. Where the elements of a variable are independent given all others, the walk
+        accepts or rejects each by itself. `Kernel.describe` says which it was.
     step_fn_params
-        Latent variable -> settings of its algorithm. Without scales (a step size, a mass matrix,
+        The same keys -> settings of the algorithm. Without scales (a step size, a mass matrix,
         `sigma`) the algorithm works in unconstrained space and tunes itself.
+    order
+        The variables, and the tuples of those that move together, in the order in which they move
+        in each sweep; parents first by default. What is there twice moves twice.
+    repeats
+        Variable or tuple -> how many times in a row it moves, 1 by default.
 
     Raises
     ------
     UserError
-        A name is not that of a latent variable.
+        A name is not that of a latent variable, a variable is in two blocks, or one is in no place
+        of the order.
 
     References
     ----------
@@ -73,42 +81,82 @@ def gibbs_sampler(
 
     >>> kernel = gibbs_sampler(model)
     """
-    step_fns, step_fn_params = step_fns or {}, step_fn_params or {}
-    for what, given in (("step_fns", step_fns), ("step_fn_params", step_fn_params)):
-        if not isinstance(given, Mapping):
+    given: list[dict[tuple[str, ...], Any]] = []
+    for what, values in (
+        ("step_fns", step_fns),
+        ("step_fn_params", step_fn_params),
+        ("repeats", repeats),
+    ):
+        if not isinstance(values, Mapping | None):
             raise UserError(
-                f"gibbs_sampler: {what} is of type {type(given).__name__}; expected a dict by "
+                f"gibbs_sampler: {what} is of type {type(values).__name__}; expected a dict by "
                 "latent variable"
             )
-    check_names("gibbs_sampler: step function for variable", step_fns, model.latent)
-    check_names("gibbs_sampler: settings for variable", step_fn_params, model.latent)
+        given.append({_variables(model, what, key): v for key, v in (values or {}).items()})
+    functions, settings, counts = given
+    if isinstance(order, str):
+        raise UserError(f"gibbs_sampler: order is {order!r}; expected a list of variables")
+    places = [_variables(model, "order", key) for key in order or ()]
+    target = compile_target(model)
     blocks: list[Block] = []
     parameters: dict[str, Parameters] = {}
-    target = compile_target(model)
-    for name in model.latent:
-        settings = step_fn_params.get(name)
+    for variables in _partition(model, [*functions, *settings, *counts, *places]):
+        name = ", ".join(variables)
         update: Update
-        if name in step_fns or (settings is not None and name not in model.discrete):
-            factory = step_fns.get(name, blackjax.normal_random_walk)
-            update, parameters[name] = make_update(factory, settings)
-        elif settings is not None:
-            raise UserError(
-                f"gibbs_sampler: variable {name!r} takes whole numbers, and moves by one without "
-                "any settings; leave them out"
-            )
+        if variables not in functions and variables not in settings and len(variables) == 1:
+            update, parameters[name] = default_update(target, name)
         else:
-            update, parameters[name] = _default(target, name)
-        blocks.append(Block(name, (name,), update))
-    return Kernel(tuple(blocks), parameters)
+            if variables not in functions and {*variables} & {*model.discrete}:
+                raise UserError(
+                    f"gibbs_sampler: the settings of {name!r} are for a random walk, but "
+                    f"{_first(model.discrete, variables)!r} takes whole numbers; leave them out, "
+                    "and it has an update for these, which needs none"
+                )
+            factory = functions.get(variables, blackjax.normal_random_walk)
+            update, parameters[name] = make_update(factory, settings.get(variables))
+        blocks.append(Block(name, variables, update, _count(name, counts.get(variables, 1))))
+    names = [block.name for block in blocks]
+    moved = tuple(", ".join(variables) for variables in places)
+    for name in names:
+        if moved and name not in moved:
+            raise UserError(
+                f"gibbs_sampler: {name!r} has no place in the order, and would never move; "
+                f"expected {', '.join(map(repr, names))}, each once or more"
+            )
+    return Kernel(tuple(blocks), parameters, moved)
 
 
-def _default(target: Target, name: str) -> tuple[Update, Parameters]:
-    """Choose an update that needs no settings."""
-    if name in target.program.discrete:
-        return IntegerWalk(), {}
-    axes = independent_axes(target, name)
-    shape = target.program.shapes[name]
-    size = math.prod(n for axis, n in enumerate(shape) if axis not in axes)
-    if size <= LARGEST_GAUSSIAN and is_quadratic(target, name):
-        return GaussianConditional(axes), {}
-    return (ElementwiseWalk(axes) if axes else TunedRandomWalk()), {LOG_SCALE: 0.0}
+def _variables(model: Model, what: str, key: Names) -> tuple[str, ...]:
+    """Return the names of the variables of a block, parents first."""
+    names = [name.strip() for name in key.split(",")] if isinstance(key, str) else list(key)
+    check_names(f"gibbs_sampler: variable in {what}", names, model.latent)
+    if len({*names}) < len(names):
+        raise UserError(f"gibbs_sampler: {what} has a variable twice in {', '.join(names)!r}")
+    return tuple(name for name in model.latent if name in names)
+
+
+def _partition(model: Model, named: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the variables in blocks: those that were named together, all others by themselves."""
+    block_of: dict[str, tuple[str, ...]] = {}
+    for variables in sorted({*named}, key=len, reverse=True):
+        for name in variables:
+            if name in block_of:
+                raise UserError(
+                    f"gibbs_sampler: variable {name!r} is in two blocks, "
+                    f"{', '.join(block_of[name])!r} and {', '.join(variables)!r}; name it in one, "
+                    "in the same way wherever it is named"
+                )
+            block_of[name] = variables
+    return list(dict.fromkeys(block_of.get(name, (name,)) for name in model.latent))
+
+
+def _first(names: Iterable[str], among: Sequence[str]) -> str:
+    return next(name for name in among if name in {*names})
+
+
+def _count(name: str, count: Any) -> int:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise UserError(
+            f"gibbs_sampler: repeats of {name!r} is {count!r}; expected a whole number from 1 on"
+        )
+    return count

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from bamopipe.base import Model
 from bamopipe.samplers.base import Block, Kernel
 from bamopipe.samplers.blackjax_update import BlackJAXUpdate, make_update
-from bamopipe.samplers.integer_walk import IntegerWalk
+from bamopipe.samplers.default_update import default_update
+from bamopipe.target import compile_target
 
 
 def mcmc_sampler(
@@ -14,7 +15,7 @@ def mcmc_sampler(
     """Make a kernel that moves all latent variables together with one BlackJAX algorithm.
 
     Use it for small models, or with gradient-based algorithms. Variables that take whole numbers
-    move by themselves, one up or down, unless the algorithm has proposals of one's own.
+    move by themselves, as in `gibbs_sampler`, unless the algorithm has proposals of one's own.
 
     Parameters
     ----------
@@ -45,7 +46,9 @@ def mcmc_sampler(
     takes_all = isinstance(update, BlackJAXUpdate) and update.space == "own"
     alone = () if takes_all else tuple(name for name in model.latent if name in model.discrete)
     together = tuple(name for name in model.latent if name not in alone)
-    blocks = [Block(name, (name,), IntegerWalk()) for name in alone]
+    blocks = [
+        Block(name, (name,), default_update(compile_target(model), name)[0]) for name in alone
+    ]
     if together:
         blocks.insert(0, Block("position", together, update))
     return Kernel(tuple(blocks), {**{name: {} for name in alone}, "position": parameters})

@@ -42,7 +42,7 @@ class RandomWalk:
         """Raise UserError unless there is one fitting `sigma`."""
         where = f"random walk of {block.name!r}:"
         check_names(f"{where} parameter", parameters, ("sigma",))
-        check_is_continuous(target, block)
+        check_is_continuous(target, block, "normal_random_walk")
         check_has_room(target, block)
         shapes = {name: target.program.shapes[name] for name in block.variables}
         sigma = parameters["sigma"]

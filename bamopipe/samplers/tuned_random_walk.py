@@ -14,7 +14,12 @@ from bamopipe.samplers.base import (
     State,
     check_is_continuous,
 )
-from bamopipe.samplers.coordinates import from_coordinates, location_and_shape, to_coordinates
+from bamopipe.samplers.coordinates import (
+    from_coordinates,
+    location_and_shape,
+    spread,
+    to_coordinates,
+)
 from bamopipe.samplers.metropolis import accept_or_reject
 from bamopipe.target import Position, Target
 
@@ -25,20 +30,27 @@ class TunedRandomWalk:
 
     The covariance of a step is that of the particles, times ``2.38^2 / d`` for ``d`` coordinates
     (Gelman, Roberts and Gilks 1996), times a factor that follows the acceptance rate.
+
+    Attributes
+    ----------
+    is_diagonal
+        Whether a step leaves correlations out of account; see `location_and_shape`.
     """
+
+    is_diagonal: bool | None = None
 
     def __str__(self) -> str:
         return "random walk that tunes itself"
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError if a variable is discrete."""
-        check_is_continuous(target, block)
+        check_is_continuous(target, block, "normal_random_walk")
 
     def tune(
         self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
     ) -> Parameters:
         """Take the shape of the steps from the particles."""
-        _, shape = location_and_shape(target, position, variables)
+        _, shape = location_and_shape(target, position, variables, self.is_diagonal)
         return {**parameters, "shape": 2.38 / len(shape) ** 0.5 * shape}
 
     def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
@@ -68,7 +80,7 @@ class TunedRandomWalk:
         to_all = jax.vmap(coordinates, in_axes=-1, out_axes=-1)
         x, log_det = to_all(state.position)
         noise = jax.random.normal(noise_key, x.shape, x.dtype)
-        moved = x + jnp.exp(parameters[LOG_SCALE]) * (parameters["shape"] @ noise)
+        moved = x + jnp.exp(parameters[LOG_SCALE]) * spread(parameters["shape"], noise)
         proposal = jax.vmap(
             lambda x, position: from_coordinates(target, x, position, variables)[0],
             in_axes=-1,

@@ -118,9 +118,9 @@ def build_engine(frozen: Mapping[str, Any]):
     model = build_model(frozen)
     sampler = dict(frozen["sampler"])
     if sampler.pop("name") == "gibbs":
-        steps = {variable: dict(step) for variable, step in sampler["steps"].items()}
-        kernels = {variable: getattr(blackjax, s.pop("kernel")) for variable, s in steps.items()}
-        kernel = gibbs_sampler(model, step_fns=kernels, step_fn_params=steps)
+        steps = {variables: dict(step) for variables, step in sampler.pop("steps").items()}
+        kernels = {variables: getattr(blackjax, s.pop("kernel")) for variables, s in steps.items()}
+        kernel = gibbs_sampler(model, step_fns=kernels, step_fn_params=steps, **sampler)
     else:
         kernel = mcmc_sampler(model, getattr(blackjax, sampler.pop("kernel")), sampler)
     engine = {"mcmc": MCMCInference, "smc": SMCInference}[frozen["inference"]["name"]]

@@ -256,12 +256,18 @@ def _triangular_solve(equation, operand: int, place: Place) -> Place | None:
 
 
 def _gather(equation, marks: Sequence[Marks | None], values: Sequence | None) -> Marks:
-    """Look up elements by an index that does not depend on the variable, as in ``x[group]``."""
+    """Look up elements by the variable, as in ``table[x]``, or elements of it by something else."""
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
-    mark = marks[0]
-    if mark is None or marks[1] is not None:
-        return (None,) * len(marks[0] or marks[1] or ())
+    mark, by = marks
     shape, out_ndim = _shape(equation, 0), len(_out_shape(equation))
+    batch = [axis for axis in range(out_ndim) if axis not in numbers.offset_dims]
+    if mark is None:
+        return tuple(
+            replace(place, axis=batch[place.axis]) if place and place.axis < len(batch) else None
+            for place in by or ()
+        )
+    if by is not None:
+        return (None,) * len(mark)
     looked_up = numbers.start_index_map
     plain = (
         not numbers.operand_batching_dims
@@ -275,7 +281,6 @@ def _gather(equation, marks: Sequence[Marks | None], values: Sequence | None) ->
         if place.axis not in looked_up:
             rest = [axis for axis in range(len(shape)) if axis not in looked_up]
             return replace(place, axis=numbers.offset_dims[rest.index(place.axis)])
-        batch = [axis for axis in range(out_ndim) if axis not in numbers.offset_dims]
         single = len(looked_up) == 1 and len(batch) == 1 and place.index is None
         if values is None or not single:
             return None

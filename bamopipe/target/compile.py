@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tensorflow_probability.substrates.jax import bijectors as tfb
 
 from bamopipe.base import Model, Node
 from bamopipe.distributions import adapter
@@ -54,7 +55,7 @@ def compile_target(model: Model, precision: str = "float64") -> Target:
     return model.compiled[precision]
 
 
-KINDS = ("compute", "sample", "log_prob", "constrain", "unconstrain")
+KINDS = ("compute", "sample", "log_prob", "mean", "constrain", "unconstrain")
 
 
 class _Compiler:
@@ -157,6 +158,22 @@ class _Compiler:
         self._add("log_prob", name, log_prob, value, examples)
         if node.is_latent or node.imputes:
             self._trace_transform(node, outline, distribution, examples)
+        if node.is_latent and self.free_shapes[name] is not None:
+            self._trace_mean(node, outline, distribution, examples)
+
+    def _trace_mean(self, node: Node, outline: Outline, distribution, examples) -> None:
+        """Trace the mean of a node whose values are any real numbers, if its family has one."""
+
+        def mean(arguments):
+            made = distribution(arguments)
+            if not isinstance(unconstraining(made), tfb.Identity):
+                raise UserError("it does not take all real numbers")
+            return jnp.broadcast_to(made.mean(), outline.shape).astype(self.dtype)
+
+        try:
+            self._add("mean", node.name, mean, examples)
+        except (AttributeError, NotImplementedError, TypeError, UserError) as error:
+            self.functions["mean", node.name] = UserError(f"its mean is not known: {error}")
 
     def _trace_transform(self, node: Node, outline: Outline, distribution, examples) -> None:
         """Trace the way to real vectors and back, of a latent node or its missing entries."""

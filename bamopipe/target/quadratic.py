@@ -38,17 +38,44 @@ def is_quadratic(target: Target, variable: str) -> bool:
     >>> is_quadratic(target, "mu"), is_quadratic(target, "tau")
     (True, False)
     """
-    if variable in target.program.discrete:
+    return _has_constant_curvature(target, (variable,), target.touching([variable]))
+
+
+def is_gaussian(target: Target, variables: tuple[str, ...]) -> bool:
+    """Tell whether some variables are jointly Gaussian, given the parents that they have elsewhere.
+
+    False if they are not, or if that cannot be told.
+
+    Examples
+    --------
+    >>> import distrax as dx
+    >>> from bamopipe.base import Model
+    >>> from bamopipe.target import compile_target, is_gaussian
+    >>> model = Model()
+    >>> tau = model.add_node("tau", distribution=dx.Gamma(1.0, 1.0))
+    >>> mu = model.add_node("mu", distribution=dx.Normal, parents=dict(loc=0.0, scale=tau))
+    >>> theta = model.add_node("theta", distribution=dx.Normal, parents=dict(loc=mu, scale=tau))
+    >>> target = compile_target(model)
+    >>> is_gaussian(target, ("mu", "theta")), is_gaussian(target, ("tau",))
+    (True, False)
+    """
+    return _has_constant_curvature(target, variables, variables)
+
+
+def _has_constant_curvature(
+    target: Target, variables: tuple[str, ...], factors: tuple[str, ...]
+) -> bool:
+    """Tell whether some factors are together quadratic in some variables."""
+    if {*variables} & target.program.discrete:
         return False
     shapes = {
         name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
         for name in target.latent
     }
-    own = shapes.pop(variable)
+    own = {name: shapes.pop(name) for name in variables}
 
     def log_density(value, others, target):
-        position = {**others, variable: value}
-        return tempered_log_density(target, position, variable, jnp.ones(()))
+        return _log_density(target, {**others, **value}, factors, jnp.ones(()))
 
     def second_derivative(value, direction, others, target):
         def gradient(v):
@@ -56,14 +83,17 @@ def is_quadratic(target: Target, variable: str) -> bool:
 
         return jax.jvp(gradient, (value,), (direction,))[1]
 
+    def given(program):
+        return [True] * len(own) + [False] * (len(program.invars) - len(own))
+
     with precision_context(target.program.precision):
         program = jax.make_jaxpr(log_density)(own, shapes, target)
-        _, operations = _trace(program, [True, *[False] * (len(program.invars) - 1)])
+        _, operations = trace(program, given(program))
         if not operations <= SMOOTH:
             return False
         program = jax.make_jaxpr(second_derivative)(own, own, shapes, target)
-    (depends,), _ = _trace(program, [True, *[False] * (len(program.invars) - 1)])
-    return not depends
+    depends, _ = trace(program, given(program))
+    return not any(depends)
 
 
 def tempered_log_density(
@@ -74,13 +104,18 @@ def tempered_log_density(
     Without the provisions for values outside the support, which only get in the way of derivatives
     where there is no outside.
     """
-    names = target.touching([variable])
+    return _log_density(target, position, target.touching([variable]), temperature)
+
+
+def _log_density(
+    target: Target, position: Position, names: tuple[str, ...], temperature: Array
+) -> Array:
     values = target.values(position, names)
     factors = {name: jnp.sum(target.pointwise(name, values)) for name in names}
     return tempered(target, factors, temperature)
 
 
-def _trace(program, given: Sequence[bool]) -> tuple[list[bool], set[str]]:
+def trace(program, given: Sequence[bool]) -> tuple[list[bool], set[str]]:
     """Tell which results of a program depend on those of its arguments, and by what operations."""
     dependent = {var for var, flag in zip(program.invars, given, strict=True) if flag}
     through: list[tuple] = []  # operations on the way, what they were given and what they made
@@ -92,7 +127,7 @@ def _trace(program, given: Sequence[bool]) -> tuple[list[bool], set[str]]:
         if inner is None:
             found, names = [True] * len(equation.outvars), {equation.primitive.name}
         else:
-            found, names = _trace(inner, flags)
+            found, names = trace(inner, flags)
         made = {v for v, flag in zip(equation.outvars, found, strict=True) if flag}
         dependent |= made
         through.append((names, {v for v in equation.invars if not isinstance(v, Literal)}, made))

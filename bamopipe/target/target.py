@@ -59,7 +59,7 @@ class Program:
         Factor -> node: that of missing observations is the node that has them.
     functions
         Kind of function, and node -> traced function: "log_prob", "sample", "compute",
-        "constrain", "unconstrain". A UserError where there is none.
+        "mean", "constrain", "unconstrain". A UserError where there is none.
     text
         What the program says, to compare.
     """
@@ -245,6 +245,24 @@ class Target:
         drawn = [name for name in self.latent if name not in given]
         values = self._simulate(key, drawn, {**self.data, **given})
         return {name: values[name] for name in self.latent}
+
+    def prior_mean(self, names: Iterable[str], given: Position) -> Position:
+        """Return the means of variables given all others, each at the means of its parents.
+
+        These are the means of their joint distribution if that is Gaussian.
+        """
+        values: dict[str, Array] = {**self.data, **given}
+        names = set(names)
+        for name in self.program.order:
+            if name in names:
+                values[name] = self._call("mean", name, self.arguments(name, values))
+            self._complete(name, values)
+        return {name: values[name] for name in names}
+
+    def has_mean(self, name: str) -> bool:
+        """Tell whether the family of a latent variable has a mean that is known."""
+        found = self.program.functions.get(("mean", name))
+        return found is not None and not isinstance(found, UserError)
 
     def predict(self, key: Array, position: Position) -> dict[str, Array]:
         """Draw new values of the observed variables given a position."""

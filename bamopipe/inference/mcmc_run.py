@@ -1,0 +1,260 @@
+"""One run of Markov chain Monte Carlo, from its start to its draws."""
+
+import math
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from bamopipe.inference.checkpoint import Checkpoint
+from bamopipe.inference.devices import Dealer
+from bamopipe.inference.keys import purpose
+from bamopipe.inference.progress import ProgressReport
+from bamopipe.inference.result import OK, Draws, nan_sentence
+from bamopipe.inference.shelf import Shelf
+from bamopipe.inference.starts import PRIOR_DRAWS, find
+from bamopipe.inference.turn import adapted, take_turn
+from bamopipe.samplers.base import LOG_PATH, LOG_SCALE, Kernel, Parameters
+from bamopipe.target import Target, precision_context
+
+if TYPE_CHECKING:
+    from bamopipe.inference.mcmc import MCMCInference
+
+# Draws that one call of the compiled program makes; what is reported and kept in between.
+DRAWS_PER_TURN = 100
+
+
+class Phase(NamedTuple):
+    """Turns that have something in common.
+
+    Attributes
+    ----------
+    name
+        For people; empty for the draws that are kept.
+    num_draws
+        How many.
+    num_thin
+        Steps to each.
+    gain
+        Of the first steps of each turn in tuning the size of steps.
+    tunes
+        Whether the shape of steps is taken from the draws in the end.
+    """
+
+    name: str
+    num_draws: int
+    num_thin: int = 1
+    gain: float = 0.0
+    tunes: bool = False
+
+
+class Run:
+    """The state of one call of `MCMCInference.run`; arrays live on the host between turns."""
+
+    def __init__(self, engine: "MCMCInference", key: Array, folder: Path | None):
+        self.engine = engine
+        self.dtype = np.dtype(engine.precision)
+        self.key = jax.random.fold_in(key, purpose("mcmc"))
+        self.folder = folder
+        self.parameters = jax.tree.map(
+            lambda leaf: np.asarray(leaf, self.dtype), engine.mcmc_kernel.parameters
+        )
+        self.dealer = Dealer((engine.target,), engine.precision)
+        self.turn = partial(take_turn, engine.mcmc_kernel, DRAWS_PER_TURN)
+        self.phases = [
+            *(
+                Phase("warm-up", size, gain=1.0, tunes=not is_last)
+                for size, is_last in windows(engine.num_warmup)
+            ),
+            Phase("burn", engine.num_burn),
+            Phase("", engine.num_samples, engine.num_thin),
+        ]
+        self.phase, self.num_done, self.num_turns = 0, 0, 0
+        self.is_nan: dict[str, np.ndarray] = {}
+        self.kept = Shelf(engine.num_samples, folder)
+        self.shelf = self.kept
+
+    def result(self, start: float, checkpoint: Checkpoint | None) -> Draws:
+        """Run; `start` is when the clock of compilation began."""
+        engine = self.engine
+        with ProgressReport(f"MCMC of {engine.model.name}") as self.progress:
+            starts = find(
+                engine.start,
+                engine.mcmc_kernel,
+                engine.target,
+                self.dealer,
+                self.key,
+                engine.num_chains,
+            )
+            self.states = starts.states
+            self._tune(starts.shape)
+            self.dealer.warm(self.turn, self._item(0, Phase("", 0)))
+            compiled = time.perf_counter()
+            self._restore(checkpoint.load() if checkpoint else None)
+            self.progress.begin(self._steps()[0] / self._steps()[1])
+            while self.phase < len(self.phases):
+                self._go_through(self.phases[self.phase], checkpoint)
+                self.phase, self.num_done = self.phase + 1, 0
+            if checkpoint:
+                checkpoint.write()
+            sampled = time.perf_counter()
+        draws, statistics = self.kept.read()
+        adapted_to = adapted(self.parameters)
+        return Draws(
+            draws=draws,
+            statistics=statistics,
+            prior={
+                name: np.broadcast_to(
+                    np.moveaxis(values, -1, 0), (engine.num_chains, PRIOR_DRAWS, *values.shape[:-1])
+                )
+                for name, values in starts.prior.items()
+            },
+            scale={n: math.exp(p[LOG_SCALE]) for n, p in adapted_to.items()},
+            path_length={n: math.exp(p[LOG_PATH]) for n, p in adapted_to.items() if LOG_PATH in p},
+            status=tuple(
+                nan_sentence(broken, "at a draw or proposal") if broken else OK
+                for chain in range(engine.num_chains)
+                for broken in [sorted(n for n, flags in self.is_nan.items() if flags[chain])]
+            ),
+            timings={"compile": compiled - start, "sample": sampled - compiled},
+            folder=self.folder,
+        )
+
+    def flush(self) -> None:
+        """Bring what the arrays of `_arrays` refer to onto the disk."""
+        self.shelf.flush()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Return all that a run needs to go on, but for what is on the shelf."""
+        leaves = jax.tree.leaves((self.states, self.parameters))
+        return {
+            "counts": np.array([self.phase, self.num_done, self.num_turns]),
+            **{f"is_nan/{name}": flags for name, flags in self.is_nan.items()},
+            **{f"leaf/{number}": np.asarray(leaf) for number, leaf in enumerate(leaves)},
+        }
+
+    def _restore(self, saved: Mapping[str, np.ndarray] | None) -> None:
+        """Go on from the arrays of an earlier process, if there are any."""
+        if saved is not None:
+            self.phase, self.num_done, self.num_turns = saved["counts"].tolist()
+            names = [name for name in saved if name.startswith("is_nan/")]
+            self.is_nan = {name.removeprefix("is_nan/"): saved[name] for name in names}
+            leaves, structure = jax.tree.flatten((self.states, self.parameters))
+            leaves = [saved[f"leaf/{number}"] for number in range(len(leaves))]
+            self.states, self.parameters = jax.tree.unflatten(structure, leaves)
+        is_last = self.phase == len(self.phases) - 1
+        self.kept.reserve(self._rows(), keep=is_last and self.num_done > 0)
+
+    def _rows(self):
+        """Return the shapes of what a turn adds to a shelf."""
+        with precision_context(self.engine.precision):
+            found = take_turn.eval_shape(
+                *self.turn.args, self.engine.target, *self._item(0, self.phases[-1])
+            )
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((self.engine.num_chains, *leaf.shape), leaf.dtype),
+            (found.draws, found.statistics),
+        )
+
+    def _go_through(self, phase: Phase, checkpoint: Checkpoint | None) -> None:
+        """Make all draws of a phase, and tune if it is for that."""
+        self.shelf = self.kept
+        if phase.tunes:
+            folder = self.folder and self.folder / f"window-{self.phase}"
+            self.shelf = Shelf(phase.num_draws, folder)
+            self.shelf.reserve(self._rows(), keep=self.num_done > 0)
+        while self.num_done < phase.num_draws:
+            self._take_turn(phase)
+            if checkpoint:
+                checkpoint.offer(self._arrays())
+        if phase.tunes:
+            draws, _ = self.shelf.read()
+            self._tune(
+                {n: np.moveaxis(v.reshape(-1, *v.shape[2:]), 0, -1) for n, v in draws.items()}
+            )
+
+    def _take_turn(self, phase: Phase) -> None:
+        """Let all chains make some draws."""
+        chains = range(self.engine.num_chains)
+        size = min(DRAWS_PER_TURN, phase.num_draws - self.num_done)
+        found = self.dealer.map(self.turn, [self._item(c, phase, size) for c in chains])
+        self.states = [turn.state for turn in found]
+        rows = jax.tree.map(
+            lambda *leaves: np.stack(leaves)[:, :size],
+            *[(turn.draws, turn.statistics) for turn in found],
+        )
+        if phase.tunes or not phase.name:
+            self.shelf.put(self.num_done, rows)
+        if not phase.name:
+            for name in found[0].is_nan:
+                flags = np.stack([turn.is_nan[name] for turn in found])
+                self.is_nan[name] = self.is_nan.get(name, False) | flags
+        if phase.gain:
+            self._average([turn.adapted for turn in found])
+        self.num_done += size
+        self.num_turns += 1
+        self._tell(phase, rows[1]["acceptance_rate"])
+
+    def _tell(self, phase: Phase, rates: dict[str, np.ndarray]) -> None:
+        done, total = self._steps()
+        self.progress.update(
+            done / total,
+            f"{phase.name + ', ' if phase.name else ''}step {done:,} of {total:,}, acceptance "
+            + ", ".join(f"{name} {rate.mean():.2f}" for name, rate in rates.items()),
+        )
+
+    def _steps(self) -> tuple[int, int]:
+        """Return how many steps each chain has made, and how many it will make."""
+        lengths = [phase.num_draws * phase.num_thin for phase in self.phases]
+        done = sum(lengths[: self.phase])
+        if self.phase < len(self.phases):
+            done += self.num_done * self.phases[self.phase].num_thin
+        return done, sum(lengths)
+
+    def _item(self, chain: int, phase: Phase, num_draws: int = 0) -> tuple:
+        return (
+            jax.random.fold_in(self.key, chain),
+            np.int64(self.num_turns),
+            np.int64(num_draws),
+            np.int64(phase.num_thin),
+            self.dtype.type(phase.gain),
+            self.parameters,
+            self.states[chain],
+        )
+
+    def _tune(self, position: dict[str, np.ndarray]) -> None:
+        """Take the shape of steps from draws, particles last."""
+        self.parameters = jax.device_get(
+            _tune(self.engine.mcmc_kernel, self.parameters, position, self.engine.target)
+        )
+
+    def _average(self, adapted_to: list[dict[str, Parameters]]) -> None:
+        """Start the next turn with what those of all chains ended with."""
+        mean = jax.tree.map(lambda *values: self.dtype.type(np.mean(values)), *adapted_to)
+        for update, own in mean.items():
+            self.parameters[update] = {**self.parameters[update], **own}
+
+
+@partial(jax.jit, static_argnums=0)
+def _tune(kernel: Kernel, parameters, position, target: Target):
+    return kernel.tune(parameters, position, target)
+
+
+def windows(num_warmup: int) -> list[tuple[int, bool]]:
+    """Divide the warm-up into windows of doubling length; the last tenth is one of its own.
+
+    >>> windows(1000)
+    [(100, False), (200, False), (600, False), (100, True)]
+    """
+    last = num_warmup // 10
+    left, size, sizes = num_warmup - last, DRAWS_PER_TURN, list[int]()
+    while left > 0:
+        size = size if left >= 3 * size else left
+        sizes.append(size)
+        left, size = left - size, 2 * size
+    return [(size, False) for size in sizes] + [(last, True)] * (last > 0)

@@ -1,0 +1,63 @@
+"""The values that a discrete variable can take, whatever the values of all others."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bamopipe.distributions.outcomes import outcomes
+from bamopipe.target.quadratic import trace
+from bamopipe.target.target import Target, precision_context
+
+
+def possible_values(target: Target, variable: str) -> np.ndarray | None:
+    """Return the values that an element of a discrete variable can take.
+
+    Parameters
+    ----------
+    target
+        The compiled model.
+    variable
+        Name of a latent variable.
+
+    Returns
+    -------
+    array or None
+        Shape (value,), or (value, category) where elements are one-hot vectors. None if they are
+        not finite in number, or depend on other latent variables, or if that cannot be told.
+
+    Examples
+    --------
+    >>> from tensorflow_probability.substrates.jax import distributions as tfd
+    >>> from bamopipe.base import Model
+    >>> from bamopipe.target import compile_target, possible_values
+    >>> model = Model()
+    >>> kind = model.add_node("kind", distribution=tfd.Categorical(probs=[0.5, 0.3, 0.2]))
+    >>> possible_values(compile_target(model), "kind").tolist()
+    [0, 1, 2]
+    """
+    if variable not in target.program.discrete:
+        return None
+    node = target.program.node_of[variable]
+
+    def find(position):
+        return outcomes(target.distribution(node, position))
+
+    position = {
+        name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
+        for name in target.latent
+    }
+    with precision_context(target.program.precision):
+        known: list[bool] = []
+
+        def parameter(position):
+            found = find(position)
+            known.append(found is not None)
+            return 0.0 if found is None else found.parameter
+
+        program = jax.make_jaxpr(parameter)(position)
+        depends, _ = trace(program, [True] * len(program.invars))
+        if not all(known) or any(depends):
+            return None
+        found = find(target.sample_prior(jax.random.key(0)))
+        values = found.values(np.asarray(found.parameter))
+        return np.asarray(jnp.asarray(values, target.program.dtypes[variable]))
