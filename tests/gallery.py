@@ -12,10 +12,6 @@ from jax.scipy.linalg import solve_triangular
 from threadpoolctl import threadpool_limits
 
 from bamopipe import compose
-from bamopipe.inference import SMCInference
-from bamopipe.samplers import Kernel, gibbs_sampler
-from bamopipe.samplers.base import Block
-from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.stages import fit
 from bamopipe.target import Target, compile_target, precision_context
 
@@ -60,7 +56,24 @@ def quantities(name: str, draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     return found
 
 
-def nuts(name: str, key: int) -> dict:
+def gibbs_settings(name: str) -> dict:
+    """Compose the config of sequential Monte Carlo with `sampler=gibbs`."""
+    chains = f"inference.num_chains={NUM_CHAINS}"
+    return config(name, "sampler=gibbs", chains, *GIBBS.get(name, GIBBS_OF_ALL))
+
+
+def gibbs(name: str, key: int):
+    """Run sequential Monte Carlo with `sampler=gibbs`."""
+    return fit.build_engine(gibbs_settings(name)).run(jax.random.key(key))
+
+
+def nuts(name: str, key: int):
+    """Run Markov chains with `sampler=nuts`."""
+    settings = config(name, "inference=mcmc", "sampler=nuts", *NUTS.get(name, ()))
+    return fit.build_engine(settings).run(jax.random.key(key))
+
+
+def nuts_by_hand(name: str, key: int) -> dict:
     """Draw from a posterior by four chains of BlackJAX's NUTS on the unconstrained target.
 
     Each chain starts at the most probable of 100 draws from the prior and adapts by itself.
@@ -105,23 +118,6 @@ def nuts(name: str, key: int) -> dict:
     return draws
 
 
-@cache
-def smc(name: str, key: int):
-    """Run SMC with the settings of `conf/`, for the evidence or the many modes of a model."""
-    settings = config(
-        name,
-        f"inference.num_chains={NUM_CHAINS}",
-        *OVERRIDES.get(name, ()),
-    )
-    if name not in KERNELS:
-        engine = fit.build_engine(settings)
-    else:
-        model = fit.build_model(settings)
-        inference = {k: v for k, v in settings["inference"].items() if k != "name"}
-        engine = SMCInference(model, KERNELS[name](model), **inference)
-    return engine.run(jax.random.key(key))
-
-
 def _given_hint(function, hint, noise, target, position):
     """Return a latent Gaussian process given that it was seen to be about `hint` everywhere."""
     prior = target.distribution(function, position).normal()
@@ -157,43 +153,58 @@ def _by_intercept(values):
     }
 
 
-def _at_several_scales(model):
-    """Take far steps while the temperature is low, and near ones when the modes have parted."""
-    scales = {"eta": (0.3, 0.08, 0.02), "sigma": (0.1, 0.02), "logits": (0.6,)}
-    steps = {f"{name} by {sigma}": (name, sigma) for name in scales for sigma in scales[name]}
-    return Kernel(
-        tuple(Block(label, (name,), RandomWalk()) for label, (name, _) in steps.items()),
-        {label: dict(sigma=sigma) for label, (_, sigma) in steps.items()},
-    )
-
-
-def _hamiltonian_for_volatility(model):
-    """Move the hundred log variances along their gradient."""
-    walk = blackjax.normal_random_walk
-    path = dict(step_size=0.15, inverse_mass_matrix=np.ones(100), num_integration_steps=10)
-    return gibbs_sampler(
-        model,
-        dict(h=blackjax.hmc, mu=walk, phi=walk, sigma=walk),
-        dict(h=path, mu=dict(sigma=0.5), phi=dict(sigma=0.05), sigma=dict(sigma=0.05)),
-    )
-
-
 # What some models need beyond the settings that all share.
 RELABEL = {"growth_mixture": _by_intercept}
-KERNELS = {
-    "growth_mixture": _at_several_scales,
-    "stochastic_volatility": _hamiltonian_for_volatility,
+# Of sampler=gibbs within sequential Monte Carlo.
+GIBBS_OF_ALL = ("inference.num_particles=500",)
+SHORT = ("inference.num_particles=100", "inference.max_mutations=20")
+WALK = "kernel: normal_random_walk"
+GIBBS = {
+    # every step solves a differential equation, or factorises matrices
+    "gp_classification": SHORT,
+    "gp_heteroskedastic": SHORT,
+    "lotka_volterra": SHORT,
+    # ninety variables and thirty subjects
+    "expectancy_valence_hierarchical": SHORT,
+    # a random walk of a hundred log variances does not get far; gradients lead them
+    "stochastic_volatility": (
+        "inference.num_particles=1000",
+        "inference.num_mutations=20",
+        "sampler.steps={h: {kernel: hmc, step_size: 0.15, num_integration_steps: 10,"
+        f" inverse_mass_matrix: {[1] * 100}}}, mu: {{{WALK}, sigma: 0.5}},"
+        f" phi: {{{WALK}, sigma: 0.05}}, sigma: {{{WALK}, sigma: 0.05}}}}",
+    ),
 }
-OVERRIDES = {
-    "spike_and_slab": ("sampler=gibbs",),
-    # over a thousand observations
-    "poisson_goals": ("inference.num_mutations=20",),
-    "negative_binomial_goals": ("inference.num_mutations=20",),
-    "gp_regression": ("inference.num_mutations=20",),
-    "stochastic_volatility": ("inference.num_mutations=20",),
-    # fifteen dimensions, and modes to be found
-    "growth_mixture": ("inference.num_particles=2000", "inference.num_mutations=25"),
+# Of sampler=nuts: longer chains for scales that move slowly.
+NUTS: dict[str, tuple[str, ...]] = {
+    "bayesian_neural_network": ("inference.num_samples=4000",),
+    "stochastic_volatility": ("inference.num_samples=8000",),
 }
+# What may not converge with these settings, and why. Where the run says so, only that it runs
+# through is tested; where it does not, its numbers have to be right.
+HARD_FOR_GIBBS = {
+    "expectancy_valence_hierarchical": "means and spreads hang on thirty subjects each",
+    "gp_classification": "a latent function hangs on its hyperparameters",
+    "gp_heteroskedastic": "a latent function hangs on its hyperparameters",
+    "lotka_volterra": "its rates hang on each other",
+}
+HARD_FOR_NUTS = {
+    "expectancy_valence_hierarchical": "means and spreads hang on thirty subjects each",
+    "gp_classification": "a latent function hangs on its hyperparameters",
+    "gp_heteroskedastic": "a latent function hangs on its hyperparameters",
+    "growth_mixture": "its lines can be exchanged, and chains stay with one order",
+    "ln_cass": "coefficients are near zero or far from it, with steps of very different sizes",
+    "lotka_volterra": "chains that start far away stay there for long",
+    "spike_and_slab": "switches and coefficients move apart",
+}
+# NUTS by hand finds these, with a higher acceptance rate and a start and shape for each chain.
+BY_HAND = (
+    "expectancy_valence_hierarchical",
+    "gp_classification",
+    "gp_heteroskedastic",
+    "ln_cass",
+    "lotka_volterra",
+)
 # A latent function hangs on its hyperparameters. NUTS moves better in coordinates that are standard
 # normal if the function was seen through noise: about as much of it as the data have.
 HINTS = {"gp_classification": ("f", 0.0, 2.0), "gp_heteroskedastic": ("log_noise", -1.0, 0.7)}
@@ -201,11 +212,10 @@ COORDINATES = {
     name: (partial(_from_independent, *hint), partial(_to_independent, *hint))
     for name, hint in HINTS.items()
 }
-# Of NUTS, for warm-up and for draws: longer chains for scales that move slowly, shorter ones where
-# every step takes long.
+# Of NUTS by hand, for warm-up and for draws: longer chains for scales that move slowly, shorter
+# ones where every step takes long.
 NUM_STEPS = {
     "expectancy_valence_hierarchical": (1000, 2000),
     "gp_classification": (300, 1000),
     "gp_heteroskedastic": (300, 1000),
-    "stochastic_volatility": (1000, 8000),
 }

@@ -1,6 +1,7 @@
 """Metropolis steps of one up or down for variables that take whole numbers."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -33,21 +34,7 @@ class IntegerWalk:
         the possible values have gaps.
         """
         (name,) = block.variables
-        keys = jax.random.split(jax.random.key(0), 1 + NUM_DRAWS)
-        position = target.sample_prior(keys[0])
-        others = {n: value for n, value in position.items() if n != name}
-
-        def leads_inwards(which_key, value, middle):
-            flat = jnp.ravel(value)
-            chosen = jnp.arange(len(flat)) == jax.random.randint(which_key, (), 0, len(flat))
-            step = jnp.sign(jnp.ravel(middle) - flat.astype(float))
-            moved = jnp.reshape(_moved(flat, chosen, step), value.shape)
-            factor = target.log_factors({**others, name: moved}, (name,))[name]
-            return (factor > -jnp.inf) | jnp.all(jnp.where(chosen, step, 0) == 0)
-
-        draws = jax.vmap(lambda key: target.sample_prior(key, others)[name])(keys[1:])
-        middle = jnp.round(jnp.mean(draws.astype(float), axis=0))
-        if not jnp.all(jax.vmap(leads_inwards, in_axes=(0, 0, None))(keys[1:], draws, middle)):
+        if not _leads_inwards(name, target):
             raise UserError(
                 f"variable {name!r} cannot be moved by one at a time, which leads out of its "
                 "support; marginalise it, or give it a kernel with proposals of your own, such as "
@@ -83,6 +70,26 @@ class IntegerWalk:
         flat = _moved(flat, jnp.arange(len(flat))[:, None] == which, step)
         proposal = {name: flat.reshape(value.shape)}
         return accept_or_reject(accept_key, state, proposal, 0.0, temperature, target)
+
+
+@partial(jax.jit, static_argnums=0)
+def _leads_inwards(name: str, target: Target) -> Array:
+    """Tell whether steps of one stay within the support, from draws towards their middle."""
+    keys = jax.random.split(jax.random.key(0), 1 + NUM_DRAWS)
+    position = target.sample_prior(keys[0])
+    others = {n: value for n, value in position.items() if n != name}
+
+    def is_possible(which_key, value, middle):
+        flat = jnp.ravel(value)
+        chosen = jnp.arange(len(flat)) == jax.random.randint(which_key, (), 0, len(flat))
+        step = jnp.sign(jnp.ravel(middle) - flat.astype(float))
+        moved = jnp.reshape(_moved(flat, chosen, step), value.shape)
+        factor = target.log_factors({**others, name: moved}, (name,))[name]
+        return (factor > -jnp.inf) | jnp.all(jnp.where(chosen, step, 0) == 0)
+
+    draws = jax.vmap(lambda key: target.sample_prior(key, others)[name])(keys[1:])
+    middle = jnp.round(jnp.mean(draws.astype(float), axis=0))
+    return jnp.all(jax.vmap(is_possible, in_axes=(0, 0, None))(keys[1:], draws, middle))
 
 
 def _moved(values: Array, chosen: Array, step: Array) -> Array:
