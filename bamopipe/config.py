@@ -268,6 +268,14 @@ def _sampler(value: Any, key: str) -> Any:
     return choice(SAMPLERS, "name", value, key, also=("mcmc",))
 
 
+def _inference(value: Any, key: str) -> Any:
+    """Check the settings of an engine."""
+    settings = choice(ENGINES, "name", value, key)
+    if settings.get("scheme", "persistent") != "persistent":
+        Range(0, 1, open=True)(settings["target_ess"], f"{key}.target_ess")
+    return settings
+
+
 def _model(value: Any, key: str) -> Any:
     """Check a model's settings as far as no source is needed."""
     if not isinstance(value, dict):
@@ -310,7 +318,7 @@ class Fit:
     model: Annotated[Any, _model]
     data: Annotated[Any, _data]
     sampler: Annotated[Any, _sampler]
-    inference: Annotated[Any, lambda value, key: choice(ENGINES, "name", value, key)]
+    inference: Annotated[Any, _inference]
     trusted: list[str]
 
 

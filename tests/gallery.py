@@ -158,7 +158,6 @@ RELABEL = {"growth_mixture": _by_intercept}
 # Of sampler=gibbs within sequential Monte Carlo.
 GIBBS_OF_ALL = ("inference.num_particles=500",)
 SHORT = ("inference.num_particles=100", "inference.max_mutations=20")
-WALK = "kernel: normal_random_walk"
 GIBBS = {
     # every step solves a differential equation, or factorises matrices
     "gp_classification": SHORT,
@@ -166,14 +165,6 @@ GIBBS = {
     "lotka_volterra": SHORT,
     # ninety variables and thirty subjects
     "expectancy_valence_hierarchical": SHORT,
-    # a random walk of a hundred log variances does not get far; gradients lead them
-    "stochastic_volatility": (
-        "inference.num_particles=1000",
-        "inference.num_mutations=20",
-        "sampler.steps={h: {kernel: hmc, step_size: 0.15, num_integration_steps: 10,"
-        f" inverse_mass_matrix: {[1] * 100}}}, mu: {{{WALK}, sigma: 0.5}},"
-        f" phi: {{{WALK}, sigma: 0.05}}, sigma: {{{WALK}, sigma: 0.05}}}}",
-    ),
 }
 # Of sampler=nuts: longer chains for scales that move slowly.
 NUTS: dict[str, tuple[str, ...]] = {

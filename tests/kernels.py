@@ -337,7 +337,8 @@ A variable of which `gibbs` is told nothing is drawn from its full conditional w
 
 Other variables that take whole numbers move by one, and all others have a Gaussian random walk, in
 which elements that are independent given all other variables are accepted or rejected by
-themselves. All this is read off the program of the log densities, link functions, tables and groups
+themselves; or Hamiltonian Monte Carlo (`hmc`), where more than ten coordinates depend on each
+other. All this is read off the program of the log densities, link functions, tables and groups
 (`effect[group]`) included, and in doubt not assumed; `kernel.describe()` and `bamopipe check` say
 what was found. Latent children are never tempered. What is named has what is named.
 
@@ -348,7 +349,7 @@ is Gaussian given their parents (Gaussian processes, normal vectors, autoregress
 current values of these.
 
 The coordinates take account of correlations up to 500 of them, and of standard deviations alone
-beyond that, where a product with the factor of a covariance would cost more than most gradients.
+beyond that, so that neither memory nor time grow with the square of their number.
 `is_mass_matrix_diagonal: true` (or `false`) says otherwise, for every kernel that tunes itself.
 
 The paths of `dynamic_hmc` and `adjusted_mclmc_dynamic` have random lengths, up to a longest that

@@ -166,14 +166,20 @@ def test_both_children_count():
 
 
 def test_gibbs_moves_independent_elements_by_themselves_unless_told_otherwise(capsys):
-    kernel = gibbs_sampler(rates())
+    model = make(
+        dx.Normal(0.0, 1.0),
+        lambda x: dict(rate=jnp.exp(x[GROUP])),
+        COUNTS,
+        distribution=tfd.Poisson,
+    )
+    kernel = gibbs_sampler(model)
     assert kernel.blocks[0].update == ElementwiseWalk((0,))
     kernel.describe()
     assert capsys.readouterr().out == (
         "Updates\n\n"
         "    x  random walk that tunes itself, by element: they are independent given the rest\n"
     )
-    named = gibbs_sampler(rates(), dict(x=blackjax.normal_random_walk))
+    named = gibbs_sampler(model, dict(x=blackjax.normal_random_walk))
     assert named.blocks[0].update == TunedRandomWalk()
     assert gibbs_sampler(DEPENDENT["softmax"]).blocks[0].update == TunedRandomWalk()
 

@@ -288,7 +288,7 @@ def test_settings_are_not_changed_for_the_caller():
             lambda m: mcmc_sampler(m, blackjax.hmc, dict(num_integration_steps=3.0)),
             "num_integration_steps=3.0",
         ),
-        (lambda m: mcmc_sampler(m, blackjax.mclmc), "adjusted_mclmc"),
+        (lambda m: mcmc_sampler(m, blackjax.sgld), "sgld is not offered: it takes estimates"),
         (lambda m: mcmc_sampler(m, blackjax.tempered_smc), "needs settings for loglikelihood_fn"),
         (lambda m: mcmc_sampler(m, blackjax.rmh), "needs settings for proposal_generator"),
         (lambda m: gibbs_sampler(m, blackjax.nuts), "expected a dict by latent variable"),

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from blackjax.smc import resampling
 from conftest import make_eight_schools, make_gaussian_mean
+from scipy.special import gammaln
+from scipy.stats import gamma
+from tensorflow_probability.substrates import jax as tfp
 
 import exact
 from bamopipe.base import Model
@@ -15,6 +18,7 @@ from bamopipe.inference import SMCInference, paths, smc_run
 from bamopipe.inference.persistent import Pool
 from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 from bamopipe.samplers.base import State
+from bamopipe.samplers.conjugate_draw import ConjugateDraw
 
 Y = np.array([1.5, -0.5, 2.0, 3.5, 0.1, 4.0])
 SCHEDULE = (0.02, 0.1, 0.3, 1.0)
@@ -115,6 +119,29 @@ def test_data_come_in_parts_and_each_has_its_evidence(precision):
     likelihood = result["final_state"].log_likelihood[0]
     by_hand = dx.Normal(result["final_state"].particles["mu"][0][:, None], 3.0).log_prob(Y).sum(1)
     np.testing.assert_allclose(likelihood, by_hand, rtol=1e-4 if precision == "float32" else 1e-6)
+
+
+def test_data_in_parts_with_draws_from_full_conditionals():
+    """Gamma and Poisson: after each part the draws are those of its conjugate posterior."""
+    model, counts = Model(), np.array([0.0, 3.0, 1.0, 4.0, 2.0, 2.0])
+    rate = model.add_node("rate", distribution=dx.Gamma(2.0, 1.0))
+    model.add_node(
+        "y", distribution=tfp.distributions.Poisson, parents=dict(rate=rate), observations=counts
+    )
+    kernel = gibbs_sampler(model)
+    assert isinstance(kernel.blocks[0].update, ConjugateDraw)
+    engine = SMCInference(
+        model, kernel, num_particles=1000, num_chains=24, num_mutations=1, data_blocks=3
+    )
+    result = engine.run(jax.random.key(5))
+    total = counts.sum()
+    expected = gammaln(2 + total) - (2 + total) * np.log(7.0) - gammaln(counts + 1).sum()
+    ratio = np.exp(result.log_evidence_chains - expected)
+    assert abs(ratio.mean() - 1) < 4 * ratio.std(ddof=1) / 24**0.5
+    draws = result["final_state"].particles["rate"]
+    posterior = gamma(2 + total, scale=1 / 7)
+    for estimate, value in ((draws.mean(1), posterior.mean()), (draws.std(1), posterior.std())):
+        assert abs(estimate.mean() - value) < 4 * estimate.std(ddof=1) / 24**0.5
 
 
 def test_data_of_several_variables_and_with_gaps():

@@ -41,7 +41,8 @@ def gibbs_sampler(
         inverse Gamma, Beta or Dirichlet, or where the variable is discrete with few values; other
         variables that take whole numbers step by one up or down, and all others have a Gaussian
         random walk. Where the elements of a variable are independent given all others, the walk
-        accepts or rejects each by itself. `Kernel.describe` says which it was.
+        accepts or rejects each by itself; where more than ten depend on each other it is
+        `blackjax.hmc` that moves them. `Kernel.describe` says which it was.
     step_fn_params
         The same keys -> settings of the algorithm. Without scales (a step size, a mass matrix,
         `sigma`) the algorithm works in unconstrained space and tunes itself.
