@@ -58,8 +58,7 @@ def quantities(name: str, draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 def gibbs_settings(name: str) -> dict:
     """Compose the config of sequential Monte Carlo with `sampler=gibbs`."""
-    chains = f"inference.num_chains={NUM_CHAINS}"
-    return config(name, "sampler=gibbs", chains, *GIBBS.get(name, GIBBS_OF_ALL))
+    return config(name, "sampler=gibbs", *GIBBS.get(name, GIBBS_OF_ALL))
 
 
 def gibbs(name: str, key: int):
@@ -156,7 +155,7 @@ def _by_intercept(values):
 # What some models need beyond the settings that all share.
 RELABEL = {"growth_mixture": _by_intercept}
 # Of sampler=gibbs within sequential Monte Carlo.
-GIBBS_OF_ALL = ("inference.num_particles=500",)
+GIBBS_OF_ALL = (f"inference.num_chains={NUM_CHAINS}", "inference.num_particles=500")
 SHORT = (
     "inference.num_chains=2",
     "inference.num_particles=50",
