@@ -100,6 +100,20 @@ class Update(Protocol):
         ...
 
 
+class Untuned:
+    """An update whose parameters, if it has any, are a person's."""
+
+    def tune(
+        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
+    ) -> Parameters:
+        """Return the parameters as they are."""
+        return parameters
+
+    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
+        """Return the parameters as they are."""
+        return parameters
+
+
 class Block(NamedTuple):
     """Variables that one update moves together, under a name for settings and statistics.
 

@@ -112,7 +112,7 @@ class BlackJAXUpdate:
         least = TUNINGS[self.factory].least_dimension
         if size < least:
             raise UserError(
-                f"the kernel of {block.name!r} needs at least {least} coordinates, and "
+                f"{_name(self.factory)} of {block.name!r} needs at least {least} coordinates, and "
                 f"{', '.join(map(repr, block.variables))} has {size}; use blackjax.nuts"
             )
 
@@ -130,7 +130,8 @@ class BlackJAXUpdate:
                 given = ", ".join(sorted(SCALES & {*settings}))
                 advice = f"; or leave out {given}, and it tunes itself"
             raise UserError(
-                f"the kernel of {block.name!r} needs settings for {', '.join(missing)}{advice}"
+                f"{_name(self.factory)} of {block.name!r} needs settings for "
+                f"{', '.join(missing)}{advice}"
             )
 
         def step(key, parameters):
@@ -145,14 +146,18 @@ class BlackJAXUpdate:
                 leaf for leaf in jax.tree.leaves(value) if isinstance(leaf, float | np.ndarray)
             ]
             if not all(np.all(np.isfinite(leaf)) for leaf in numbers):
-                raise UserError(f"the kernel of {block.name!r} has a {name} that is not finite")
+                raise UserError(
+                    f"{_name(self.factory)} of {block.name!r} has a {name} that is not finite"
+                )
         try:
             jax.eval_shape(step, jax.random.key(0), jax.tree.map(jnp.asarray, parameters))
         except (AttributeError, IndexError, TypeError, ValueError, UserError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
             reason = (str(error) or type(error).__name__).splitlines()[0]
+            tunes = "without any it" if self.factory in TUNINGS else "blackjax.nuts"
             raise UserError(
-                f"the kernel of {block.name!r} does not take its settings ({given}): {reason}"
+                f"{_name(self.factory)} of {block.name!r} does not take its settings ({given}): "
+                f"{reason}; {tunes} tunes itself"
             ) from None
 
     def tune(

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Info, Parameters, State, any_nan, log_factors
-from bamopipe.target import Family, Position, Target, conjugate_family, conjugate_parameters
+from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned, any_nan, log_factors
+from bamopipe.target import Family, Target, conjugate_family, conjugate_parameters
 
 
 @dataclass(frozen=True)
-class ConjugateDraw:
+class ConjugateDraw(Untuned):
     """Draw a variable anew, given all others, where its full conditional is of a known family.
 
     An element stays where it is if its parameters belong to no distribution, as a sum of squares of
@@ -40,16 +40,6 @@ class ConjugateDraw:
                 f"kernel of {block.name!r}: its full conditional is not {self.family} in model "
                 f"{target.program.model.name!r}; make the kernel from the same model"
             )
-
-    def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
-    ) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
-
-    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
 
     def __call__(
         self,

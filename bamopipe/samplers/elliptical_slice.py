@@ -7,15 +7,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Info, Parameters, State, any_nan, log_factors
-from bamopipe.target import Position, Target, is_gaussian, tempered
+from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned, any_nan, log_factors
+from bamopipe.target import Target, is_gaussian, tempered
 
 # The bracket shrinks by half on average; this often, only rounding keeps a particle where it is.
 MOST_SHRINKS = 100
 
 
 @dataclass(frozen=True)
-class EllipticalSlice:
+class EllipticalSlice(Untuned):
     """Move along an ellipse through a draw from the prior, to where the likelihood allows.
 
     For Gaussian processes, normal vectors and autoregressive series: variables that are jointly
@@ -53,16 +53,6 @@ class EllipticalSlice:
                 f"elliptical_slice cannot move {block.name!r} together, whose joint prior is not "
                 "known to be Gaussian; move one after the other, or use blackjax.nuts"
             )
-
-    def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
-    ) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
-
-    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
 
     def __call__(
         self,

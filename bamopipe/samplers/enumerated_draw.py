@@ -10,9 +10,8 @@ import numpy as np
 from jax import Array
 
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Info, Parameters, State, any_nan, log_factors
+from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned, any_nan, log_factors
 from bamopipe.target import (
-    Position,
     Target,
     element_log_factors,
     independent_axes,
@@ -22,7 +21,7 @@ from bamopipe.target import (
 
 
 @dataclass(frozen=True)
-class EnumeratedDraw:
+class EnumeratedDraw(Untuned):
     """Draw the elements of a discrete variable anew, each given all else.
 
     The density is evaluated at every value that an element can take. Elements that are independent
@@ -56,16 +55,6 @@ class EnumeratedDraw:
                 f"kernel of {block.name!r}: this variable has other values, or depends on others, "
                 f"in model {target.program.model.name!r}; make the kernel from the same model"
             )
-
-    def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
-    ) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
-
-    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
 
     def __call__(
         self,

@@ -9,12 +9,12 @@ from jax import Array
 from jax.scipy.linalg import solve_triangular
 
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Info, Parameters, State, any_nan, log_factors
-from bamopipe.target import Position, Target, is_quadratic, tempered_log_density
+from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned, any_nan, log_factors
+from bamopipe.target import Target, is_quadratic, tempered_log_density
 
 
 @dataclass(frozen=True)
-class GaussianConditional:
+class GaussianConditional(Untuned):
     """Draw a variable anew, given all others, where the log density is quadratic in it.
 
     The mean and the covariance follow from the first two derivatives at the current value. Where
@@ -43,16 +43,6 @@ class GaussianConditional:
                 f"kernel of {block.name!r}: its full conditional is not Gaussian in model "
                 f"{target.program.model.name!r}; make the kernel from the same model"
             )
-
-    def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
-    ) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
-
-    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
 
     def __call__(
         self,

@@ -8,16 +8,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Info, Parameters, State
+from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned
 from bamopipe.samplers.metropolis import accept_or_reject
-from bamopipe.target import Position, Target
+from bamopipe.target import Target
 
 # Of the variable, to find out whether steps of one fit it.
 NUM_DRAWS = 200
 
 
 @dataclass(frozen=True)
-class IntegerWalk:
+class IntegerWalk(Untuned):
     """Move one element, chosen at random, by one.
 
     It needs no settings. Steps out of the support are rejected, so that it flips the bits of
@@ -40,16 +40,6 @@ class IntegerWalk:
                 "support; marginalise it, or give it a kernel with proposals of your own, such as "
                 "blackjax.rmh"
             )
-
-    def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
-    ) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
-
-    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
-        """Return the parameters as they are: there are none."""
-        return parameters
 
     def __call__(
         self,

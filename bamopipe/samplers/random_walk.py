@@ -14,6 +14,7 @@ from bamopipe.samplers.base import (
     Info,
     Parameters,
     State,
+    Untuned,
     check_has_room,
     check_is_continuous,
     check_names,
@@ -23,7 +24,7 @@ from bamopipe.target import Position, Target
 
 
 @dataclass(frozen=True)
-class RandomWalk:
+class RandomWalk(Untuned):
     """Propose a Gaussian step and accept or reject it (Metropolis et al. 1953).
 
     Equal in law to `blackjax.normal_random_walk`, but with one key for a block of particles and one
@@ -71,16 +72,6 @@ class RandomWalk:
                 )
         if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(sigma)):
             raise UserError(f"{where} 'sigma' has entries that are not finite")
-
-    def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
-    ) -> Parameters:
-        """Return the parameters, which were given."""
-        return parameters
-
-    def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
-        """Return the parameters, which were given."""
-        return parameters
 
     def __call__(
         self,
