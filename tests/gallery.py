@@ -168,6 +168,8 @@ GIBBS = {
     "lotka_volterra": SHORT,
     # ninety variables and thirty subjects
     "expectancy_valence_hierarchical": SHORT,
+    # a hundred variables, and a spread that moves slowly given them
+    "stochastic_volatility": (*GIBBS_OF_ALL, "inference.max_mutations=20"),
 }
 # Of sampler=nuts: longer chains for scales that move slowly, short ones where every step takes long
 # and they are known not to converge (HARD_FOR_NUTS).
@@ -191,6 +193,7 @@ HARD_FOR_GIBBS = {
     "gp_classification": "a latent function hangs on its hyperparameters",
     "gp_heteroskedastic": "a latent function hangs on its hyperparameters",
     "lotka_volterra": "its rates hang on each other",
+    "stochastic_volatility": "the spread of the log variances hangs on them",
 }
 HARD_FOR_NUTS = {
     "expectancy_valence_hierarchical": "means and spreads hang on thirty subjects each",
