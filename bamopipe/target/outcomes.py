@@ -1,5 +1,7 @@
 """The values that a discrete variable can take, whatever the values of all others."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,16 +50,25 @@ def possible_values(target: Target, variable: str) -> np.ndarray | None:
     }
     with precision_context(target.program.precision):
         known: list[bool] = []
+        seen: list = []
 
         def parameter(position):
             found = find(position)
             known.append(found is not None)
+            seen.append(found)
             return 0.0 if found is None else found.parameter
 
         program = jax.make_jaxpr(parameter)(position)
         depends, _ = trace(program, [True] * len(program.invars))
         if not all(known) or any(depends):
             return None
-        found = find(target.sample_prior(jax.random.key(0)))
-        values = found.values(np.asarray(found.parameter))
+        values = seen[0].values(np.asarray(_parameter(node, target)))
         return np.asarray(jnp.asarray(values, target.program.dtypes[variable]))
+
+
+@partial(jax.jit, static_argnums=0)
+def _parameter(node: str, target: Target):
+    """Return what the outcomes hang on; one program serves all data of a shape."""
+    found = outcomes(target.distribution(node, target.sample_prior(jax.random.key(0))))
+    assert found is not None
+    return found.parameter
