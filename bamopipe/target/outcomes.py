@@ -41,26 +41,21 @@ def possible_values(target: Target, variable: str) -> np.ndarray | None:
         return None
     node = target.program.node_of[variable]
 
-    def find(position):
-        return outcomes(target.distribution(node, position))
-
     position = {
         name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
         for name in target.latent
     }
     with precision_context(target.program.precision):
-        known: list[bool] = []
         seen: list = []
 
         def parameter(position):
-            found = find(position)
-            known.append(found is not None)
+            found = outcomes(target.distribution(node, position))
             seen.append(found)
             return 0.0 if found is None else found.parameter
 
         program = jax.make_jaxpr(parameter)(position)
         depends, _ = trace(program, [True] * len(program.invars))
-        if not all(known) or any(depends):
+        if seen[0] is None or any(depends):
             return None
         values = seen[0].values(np.asarray(_parameter(node, target)))
         return np.asarray(jnp.asarray(values, target.program.dtypes[variable]))
