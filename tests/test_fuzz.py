@@ -32,6 +32,7 @@ DELETED = {
     ("sampler/eight_schools/random_walk.yaml", "sigma"),
     # the fit says so, which knows that no variable takes whole numbers
     *(("sampler/eight_schools/random_walk.yaml", f"sigma.{n}") for n in ("mu", "tau", "theta")),
+    ("inference/smc.yaml", "temperatures"),  # automatic then, as the sigmas above
     ("config.yaml", "seeds[0]"),
     ("config.yaml", "seeds[1]"),
     ("config.yaml", "trusted[0]"),
