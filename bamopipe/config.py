@@ -342,6 +342,15 @@ def _distinct(value: list[int], key: str) -> list[int]:
     return value
 
 
+def _swept(value: Any, key: str) -> Any:
+    if not isinstance(value, str):
+        raise UserError(
+            f"{key} must be text in Hydra's grammar, such as '100,1000' or 'range(1, 5)'; "
+            f"got {value!r}"
+        )
+    return value
+
+
 @dataclass(frozen=True)
 class Experiment:
     """The parts of a composed config that say which runs there are."""
@@ -349,7 +358,7 @@ class Experiment:
     seeds: Annotated[list[Annotated[int, Range(0, 2**32 - 1)]], _distinct]
     seeds_per_block: Count
     arms: dict[str, list[str]]
-    sweep: dict[str, str]
+    sweep: dict[str, Annotated[Any, _swept]]
 
 
 def fit_id(frozen: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ runs have to be planned in seconds.
 """
 
 import dataclasses
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -20,10 +19,9 @@ from bamopipe import compose, source
 from bamopipe.blocks import cover
 from bamopipe.config import FIT_VERSION, Fit, canonical, fit_id, short_hash
 from bamopipe.errors import UserError, nearest
+from bamopipe.index import FITS, RESULTS, Row, write
 
 DEFAULT_EXPERIMENT = "eight_schools"
-RESULTS = Path("results")
-FITS = RESULTS / "fits"
 
 
 @dataclass(frozen=True)
@@ -138,14 +136,14 @@ class Plan:
         present = [f.stem for f in folder.glob("seeds_*.nc")]
         return [str(folder / f"{b}.nc") for b in cover(self.seeds, present, self.seeds_per_block)]
 
+    @property
+    def rows(self) -> list[Row]:
+        """The runs as ``index.csv`` has them."""
+        return [Row(r.name, r.label, r.id, self.seeds, r.settings) for r in self.runs]
+
     def index(self) -> str:
         """List the runs as the text of a CSV file."""
-        rows = [("run", "arm", "fit_id", "settings", "seeds")]
-        seeds = " ".join(map(str, self.seeds))
-        for run in self.runs:
-            settings = "; ".join(f"{key}={value}" for key, value in run.settings.items())
-            rows.append((run.name, run.label, run.id, settings, seeds))
-        return "\n".join(",".join(map(_csv, row)) for row in rows)
+        return write(self.rows)
 
 
 def load(request: dict[str, Any]) -> Plan:
@@ -238,7 +236,3 @@ def _texts(request: dict[str, Any], key: str) -> Sequence[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise UserError(f"{key} must be a list of text, got {value!r}; use `bamopipe run` instead")
     return value
-
-
-def _csv(field: str) -> str:
-    return '"' + field.replace('"', '""') + '"' if re.search(r'[",\n]', field) else field

@@ -37,8 +37,9 @@ ROOMS = {
     "source": {"distributions.text"},
     "compose": {"config", "overrides", "schema"},
     "blocks": set(),
-    "plan": {"compose", "config", "blocks", "source", "overrides", "schema"},
-    "outcome": {"plan", "blocks"},
+    "index": set(),
+    "plan": {"compose", "config", "blocks", "index", "source", "overrides", "schema"},
+    "outcome": {"index", "blocks", "provenance"},
     "cli": {"stages", "plan", "blocks"},
     "__main__": {"cli"},
 }

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,10 +11,12 @@ import pytest
 import yaml
 
 import project
-from bamopipe import cli
+import trees
+from bamopipe import cli, plan
 from bamopipe.errors import UserError
 from bamopipe.files import atomic_write
 from bamopipe.plots import FIGURES
+from bamopipe.provenance import sha256
 
 
 @pytest.fixture
@@ -23,20 +26,56 @@ def folder(tmp_path):
         yield tmp_path
 
 
-def test_plan_lists_runs_and_blocks(folder, capsys):
-    assert cli.main(["plan"]) == 0
-    before = capsys.readouterr().out
-    assert before.startswith("results/eight_schools: 2 runs, seeds 0, 1")
-    assert before.count("seeds_0-1 (to do)") == 2
-    for run in cli_plan_ids(before):
-        with atomic_write(f"results/fits/{run}/seeds_0-1.nc") as temporary:
-            temporary.touch()
-    assert cli.main(["plan", "eight_schools", "seeds=[0,1,2]"]) == 0
-    assert capsys.readouterr().out.count("seeds_0-1 (done) seeds_2 (to do)") == 2
+def test_plan_lists_runs_with_what_varies_and_their_state(folder, capsys):
+    words = ["plan", "eight_schools", "inference.num_particles=10,20", "seeds=[0,1,2]"]
+    assert cli.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["run", "inference.num_particles", "seeds", "state"]
+    assert [line.split()[1:] for line in lines[1:5]] == [
+        ["10", "0-2", "missing"],
+        ["20", "0-2", "missing"],
+        ["10", "0-2", "missing"],
+        ["20", "0-2", "missing"],
+    ]
+    assert lines[5].startswith("results/eight_schools+")
+    assert lines[5].endswith(": 4 runs (4 missing)")
+    assert lines[6] == "disk: not known before a first fit of bamopipe.models.eight_schools.model"
 
 
-def cli_plan_ids(text):
-    return [line.split()[0].rpartition("-")[2] for line in text.splitlines()[2:]]
+def states(capsys, *words):
+    cli.main(["plan", "eight_schools", *words])
+    return [line.split("  ")[-1].strip() for line in capsys.readouterr().out.splitlines()[1:3]]
+
+
+def test_plan_knows_the_states_that_a_run_goes_through(folder, capsys):
+    made = plan.load({})
+    first = made.runs[0]
+    fits, home = folder / "results" / "fits" / first.id, folder / made.home
+    data = folder / "data" / "eight_schools.csv"
+    source = folder / "bamopipe" / "models" / "eight_schools.py"
+    record = {"data_sha256": json.dumps({"schools": sha256(data)})}
+    record["model_source"] = source.read_text()
+    block = trees.write_block(fits / "seeds_0-1.nc", 0, **record)
+    assert states(capsys) == ["partly: fitted", "missing"]
+    assert states(capsys, "seeds=[0,1,2]") == ["partly: 2 of 3 seeds", "missing"]
+    run = home / first.name
+    (run / "figures").mkdir(parents=True)
+    (run / "figures" / "marginals.png").touch()
+    shutil.copy(block, run / "posterior.nc")
+    for converged, state in ((True, "done"), (False, "did not converge")):
+        (run / "diagnostics.json").write_text(json.dumps({"converged": converged}))
+        assert states(capsys) == [state, "missing"]
+    os.utime(block)
+    assert states(capsys) == ["partly: fitted", "missing"]
+    os.utime(run / "posterior.nc")
+    later = block.stat().st_mtime + 5
+    os.utime(data, (later, later))  # younger, but the same
+    assert states(capsys) == ["did not converge", "missing"]
+    project.edit(data, "Choate,28", "Choate,29")
+    os.utime(data, (later + 5, later + 5))
+    assert states(capsys) == ["out of date", "missing"]
+    (fits / "seeds_2.log").write_text("bamopipe: the disk is full\n")
+    assert states(capsys, "seeds=[0,1,2]") == ["failed", "missing"]
 
 
 @pytest.mark.parametrize(
@@ -103,10 +142,10 @@ def test_status_tells_what_failed_and_what_did_not_converge(folder, capsys):
     home = folder / "results" / "eight_schools"
     (home / "logs").mkdir(parents=True)
     (home / "index.csv").write_text(
-        "run,arm,fit_id,settings,seeds\n"
-        "a-00000001,a,00000001,,0 1\n"
-        'b-00000002,b,00000002,"x=1, 2",0 1\n'
-        "c-00000003,c,00000003,,0 1\n"
+        "run,arm,fit_id,seeds,x\n"
+        "a-00000001,a,00000001,0 1,1\n"
+        'b-00000002,b,00000002,0 1,"1, 2"\n'
+        "c-00000003,c,00000003,0 1,3\n"
     )
     for run, seeds in (("1", "0-1"), ("2", "0")):
         with atomic_write(f"results/fits/0000000{run}/seeds_{seeds}.nc") as temporary:
@@ -124,9 +163,9 @@ def test_status_tells_what_failed_and_what_did_not_converge(folder, capsys):
     assert capsys.readouterr().out == (
         f"{home}\n"
         "  run         settings  seeds  state          log evidence  seconds\n"
-        "  a-00000001            0, 1   NOT CONVERGED  -1.500        3\n"
+        "  a-00000001  x=1       0, 1   NOT CONVERGED  -1.500        3\n"
         "  b-00000002  x=1, 2    0, 1   FAILED\n"
-        "  c-00000003            0, 1   not made\n"
+        "  c-00000003  x=3       0, 1   not made\n"
         "  a-00000001: the chains disagree\n"
         "  b-00000002: bamopipe: tau is NaN (results/fits/00000002/seeds_1.log)\n"
         "report: not made\n"

@@ -78,8 +78,8 @@ def _overview(home: Path) -> Iterable[str]:
         if run.name not in evidence:
             continue
         colour = "good" if run.verdict == "converged" else "bad"
-        seeds = ", ".join(map(str, run.seeds))
-        cells = (run.label, run.settings, seeds, run.evidence, run.seconds)
+        seeds = ", ".join(map(str, run.row.seeds))
+        cells = (run.label, run.row.varied, seeds, run.evidence, run.seconds)
         numbers = (_cell(evidence[run.name].get(c, "")) for c in columns)
         verdict = f"<span class='{colour}'>{run.verdict.lower()}</span>"
         rows.append((*map(escape, cells), verdict, *numbers))

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from bamopipe import outcome
 from bamopipe.errors import UserError
+from bamopipe.index import RESULTS
 from bamopipe.stages.table import layout
-
-RESULTS = Path("results")
 
 
 def main(home: Path | None) -> None:
@@ -30,8 +29,8 @@ def _describe(home: Path) -> str:
     for run in runs:
         # After a failed fit, checks and evidence are those of an older one.
         numbers = ("", "") if run.log else (run.evidence, run.seconds)
-        seeds = ", ".join(map(str, run.seeds))
-        rows.append((run.name, run.settings, seeds, run.state, *numbers))
+        seeds = ", ".join(map(str, run.row.seeds))
+        rows.append((run.name, run.row.varied, seeds, run.state, *numbers))
         if run.log:
             remarks.append(f"  {run.name}: {run.last_line} ({run.log})")
         else:
