@@ -1,5 +1,7 @@
 """What an experiment has on disk: which runs are there, what their checks say, what failed."""
 
+import base64
+import contextlib
 import functools
 import json
 import math
@@ -11,6 +13,8 @@ from typing import Any
 from bamopipe import index
 from bamopipe.blocks import seeds_of
 from bamopipe.index import FITS
+
+MARKS = Path(".snakemake/incomplete")
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,14 @@ class Outcome:
         The run's ``diagnostics.json``, or None where it has not been made.
     log : pathlib.Path or None
         The log of the stage that failed.
+    is_running : bool
+        Whether a fit of the run has been started and not ended.
     """
 
     row: index.Row
     diagnostics: dict[str, Any] | None
     log: Path | None
+    is_running: bool = False
 
     @property
     def name(self) -> str:
@@ -49,6 +56,8 @@ class Outcome:
     @property
     def state(self) -> str:
         """One word or two on how it went."""
+        if self.is_running:
+            return "running"
         return "FAILED" if self.log else self.verdict
 
     @property
@@ -115,6 +124,19 @@ def last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was logged")
 
 
+def running() -> list[Path]:
+    """Return the files that jobs have been started for, and have not ended, the oldest first.
+
+    Snakemake keeps a mark for each; those of a Snakemake that was killed stay.
+    """
+    marks = sorted(MARKS.glob("*"), key=lambda mark: mark.stat().st_mtime)
+    found = []
+    for mark in marks:
+        with contextlib.suppress(ValueError):
+            found.append(Path(base64.urlsafe_b64decode(mark.name).decode()))
+    return found
+
+
 def progress(home: Path, row: index.Row, files: Mapping[str, str], source: Path) -> str:
     """Say in a word or two what Snakemake would still have to do for a run.
 
@@ -133,12 +155,12 @@ def progress(home: Path, row: index.Row, files: Mapping[str, str], source: Path)
     -------
     str
         ``missing``, ``partly`` (and how much), ``out of date`` (data or model changed since),
-        ``failed``, ``did not converge`` or ``done``.
+        ``running``, ``failed``, ``did not converge`` or ``done``.
     """
     blocks = _blocks(FITS / row.fit_id, row.seeds)
     present = {seed for block in blocks for seed in seeds_of(block.stem)} & set(row.seeds)
     if _failed_fit(FITS / row.fit_id, row.seeds):
-        return "failed"
+        return "running" if _is_running(row) else "failed"
     if not blocks:
         return "missing"
     if any(_is_old(block, files, source) for block in blocks):
@@ -193,7 +215,16 @@ def _outcome(home: Path, row: index.Row) -> Outcome:
         logs = [home / "logs" / f"{row.run}.{stage}.log" for stage in ("plot", "diagnose")]
         failed = next((log for log in logs if log.is_file()), None)
     found = read_diagnostics(diagnostics) if diagnostics.is_file() else None
-    return Outcome(row, found, failed)
+    return Outcome(row, found, failed, failed is not None and _is_running(row))
+
+
+def _is_running(row: index.Row) -> bool:
+    """Tell whether a block that wanted seeds are missing from is being made."""
+    folder = FITS / row.fit_id
+    return any(
+        path.parent == folder and set(row.seeds).intersection(seeds_of(path.stem))
+        for path in running()
+    )
 
 
 def _failed_fit(folder: Path, seeds: tuple[int, ...]) -> Path | None:

@@ -12,7 +12,7 @@ PACKAGE = Path("bamopipe")
 # Each room may import itself and the rooms listed. `errors` and `files` are everybody's.
 EVERYBODYS = {"errors", "files"}
 ROOMS = {
-    "": set(),
+    "": {"results"},
     "errors": set(),
     "files": set(),
     "distributions": set(),
@@ -40,6 +40,7 @@ ROOMS = {
     "index": set(),
     "plan": {"compose", "config", "blocks", "index", "source", "overrides", "schema"},
     "outcome": {"index", "blocks", "provenance"},
+    "results": {"index"},
     "cli": {"stages", "plan", "blocks"},
     "__main__": {"cli"},
 }
