@@ -166,6 +166,26 @@ rule compare:
         " --settings {params.settings:q} && bamopipe page overview {output.page}) > {log} 2>&1"
 
 
+rule sweep:
+    input:
+        index=rules.index.output[0],
+        table=rules.compare.output.table,
+        summary=rules.compare.output.summary,
+    output:
+        page=report(f"{HOME}/sweep.html", **about_all("all runs", "sweep", "Sweep")),
+        table=report(f"{HOME}/sweep.csv", **about_all("table (CSV)", "sweep", "Sweep")),
+        figures=[
+            report(f"{HOME}/{f}.png", **about_all("figure", f, "Sweep"))
+            for f in PLAN.sweep_figures
+        ],
+    log:
+        f"{HOME}/logs/sweep.log",
+    params:
+        settings=PLAN.runs[0].plots_json,
+    shell:
+        "bamopipe sweep $(dirname {output.page}) --settings {params.settings:q} > {log} 2>&1"
+
+
 rule failures:
     input:
         rules.index.output,

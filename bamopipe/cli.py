@@ -73,6 +73,10 @@ def _dispatch(options: argparse.Namespace, flags: list[str]) -> None:
             from bamopipe.stages import compare
 
             compare.main(options.posteriors, options.out, _json(options.settings))
+        case "sweep":
+            from bamopipe.stages import sweep
+
+            sweep.main(options.home, _json(options.settings))
         case "page":
             from bamopipe.stages import page
 
@@ -279,8 +283,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--out", required=True, type=Path, help="the experiment's folder")
     compare.add_argument("--settings", default="{}", help="style and dpi, as JSON")
 
+    sweep = command("sweep", "Show the runs of an experiment against the settings that vary.")
+    sweep.add_argument("home", type=Path, help="the experiment's folder")
+    sweep.add_argument("--settings", default="{}", help="style and dpi, as JSON")
+
     page = command("page", "Write a page of the report.")
-    page.add_argument("kind", choices=("summary", "overview", "failures"))
+    page.add_argument("kind", choices=("summary", "overview", "sweep", "failures"))
     page.add_argument(
         "out", type=Path, help="the .html file, in a run's folder or its experiment's"
     )

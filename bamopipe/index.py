@@ -12,6 +12,8 @@ RESULTS = Path("results")
 FITS = RESULTS / "fits"
 # The first columns; the others are the settings that are swept.
 COLUMNS = ("run", "arm", "fit_id", "seeds")
+# A figure shows so many settings that vary; with more, a table has to do.
+MOST_AXES = 2
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,15 @@ def write(rows: Iterable[Row]) -> str:
         seeds = " ".join(map(str, row.seeds))
         table.writerow((row.run, row.arm, row.fit_id, seeds, *row.settings.values()))
     return file.getvalue().rstrip("\n")
+
+
+def axes(rows: Iterable[Row]) -> list[str]:
+    """Return the swept settings that have more than one value."""
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        for key, value in row.settings.items():
+            values.setdefault(key, set()).add(value)
+    return [key for key, found in values.items() if len(found) > 1]
 
 
 def read(home: Path) -> list[Row]:

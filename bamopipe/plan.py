@@ -19,7 +19,7 @@ from bamopipe import compose, source
 from bamopipe.blocks import cover
 from bamopipe.config import FIT_VERSION, Fit, canonical, fit_id, short_hash
 from bamopipe.errors import UserError, nearest
-from bamopipe.index import FITS, RESULTS, Row, write
+from bamopipe.index import FITS, MOST_AXES, RESULTS, Row, axes, write
 
 DEFAULT_EXPERIMENT = "eight_schools"
 
@@ -127,8 +127,21 @@ class Plan:
     @property
     def pages(self) -> list[str]:
         """Names of the pages about the experiment as a whole."""
-        overview = ["overview"] if self.by_name and "evidence" not in self.without else []
-        return ["failures", *overview] if self.without else overview
+        if not self.by_name or "evidence" in self.without:
+            about_all = []
+        else:
+            about_all = ["overview", "sweep"] if self.axes else ["overview"]
+        return ["failures", *about_all] if self.without else about_all
+
+    @cached_property
+    def axes(self) -> list[str]:
+        """Settings that have several values, within an arm."""
+        return axes(self.rows)
+
+    @property
+    def sweep_figures(self) -> list[str]:
+        """Figures of the numbers of all runs against the settings that vary."""
+        return ["sweep"] if 0 < len(self.axes) <= MOST_AXES else []
 
     def blocks(self, run: Run) -> list[str]:
         """Files of posterior draws that together hold every wanted seed of a run."""

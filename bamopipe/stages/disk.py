@@ -71,7 +71,8 @@ def bytes_text(size: float) -> str:
     ('2.3 MB', '12 GB')
     """
     power = min(4, int(math.log(max(size, 1), 1000)))
-    return f"{size / 1000**power:.{0 if size >= 10 * 1000**power else 1}f} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+    number = size / 1000**power
+    return f"{number:.{int(number < 9.95)}f} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def _of_fits(run: Run) -> Size | None:

@@ -142,9 +142,7 @@ def git() -> Finding:
     if commit == "unknown":
         return Finding("!", "no git commit, so results will not say which code made them: git init")
     if commit.endswith("+changes"):
-        return Finding(
-            "!", f"{commit[:8]} with changes: commit them, to be named in results"
-        )
+        return Finding("!", f"{commit[:8]} with changes: commit them, to be named in results")
     return Finding("ok", f"results name commit {commit[:8]}")
 
 
