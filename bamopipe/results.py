@@ -13,6 +13,7 @@ import xarray as xr
 from bamopipe import index
 from bamopipe.errors import UserError, nearest
 from bamopipe.index import RESULTS
+from bamopipe.posterior import read
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,11 @@ class Results:
 
 
 class Posteriors(Mapping[str, xr.DataTree]):
-    """Posteriors by the name of their run; opened when asked for, draws read when used.
+    """Posteriors by the name of their run, each read from its file when it is asked for.
+
+    Nothing is kept here, so that a loop over hundreds of runs needs the memory of one. One that is
+    larger than the memory can be opened by ``xarray.open_datatree(results.home / name /
+    "posterior.nc")``.
 
     Parameters
     ----------
@@ -114,15 +119,11 @@ class Posteriors(Mapping[str, xr.DataTree]):
 
     def __init__(self, home: Path, names: Sequence[str]):
         self._home, self._names = home, names
-        self._open: dict[str, xr.DataTree] = {}
 
     def __getitem__(self, name: str) -> xr.DataTree:
         if name not in self._names:
             raise KeyError(f"{self._home} has no posterior of {name!r}{nearest(name, self._names)}")
-        if name not in self._open:
-            path = self._home / name / "posterior.nc"
-            self._open[name] = xr.open_datatree(path, engine="netcdf4")
-        return self._open[name]
+        return read(self._home / name / "posterior.nc")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -167,8 +168,8 @@ def load(experiment: str | os.PathLike) -> Results:
     if not (home / "index.csv").is_file() and (RESULTS / home / "index.csv").is_file():
         home = RESULTS / home
     if not (home / "index.csv").is_file():
-        known = [str(found.parent) for found in RESULTS.glob("*/index.csv")]
-        raise UserError(f"{home} holds no experiment{nearest(str(home), known)}")
+        known = [found.parent.name for found in RESULTS.glob("*/index.csv")]
+        raise UserError(f"{home} holds no experiment{nearest(home.name, known)}")
     return Results(home)
 
 

@@ -40,7 +40,7 @@ ROOMS = {
     "index": set(),
     "plan": {"compose", "config", "blocks", "index", "source", "overrides", "schema"},
     "outcome": {"index", "blocks", "provenance"},
-    "results": {"index"},
+    "results": {"index", "posterior"},
     "cli": {"stages", "plan", "blocks"},
     "__main__": {"cli"},
 }

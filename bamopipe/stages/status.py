@@ -98,7 +98,7 @@ def running() -> Iterator[str]:
         quiet = time.time() - log.stat().st_mtime if text else 0.0
         since = f" (nothing new for {quiet / 60:.0f} min)" if quiet > 120 else ""
         name = names.get(block.parent.name, block.parent.name)
-        which = f"seed {seeds[min(done, len(seeds) - 1)]} of {len(seeds)}"
-        yield f"{name}  {bar} {share:4.0%}  {which}: {found[2] if found else line}{since}"
+        what = f"seed {seeds[min(done, len(seeds) - 1)]}: {found[2]}" if found else line
+        yield f"{name}  {bar} {share:4.0%}  {block.stem}, {what}{since}"
     if others:
         yield f"and {others} files of other stages"
