@@ -80,11 +80,9 @@ def read(home: Path) -> list[Row]:
     if not path.is_file():
         raise UserError(f"{home} holds no experiment yet (there is no {path})")
     with path.open(newline="") as file:
-        return [
-            Row(
-                *(row.pop(name) for name in COLUMNS[:-1]),
-                tuple(map(int, row.pop("seeds").split())),
-                row,
-            )
-            for row in csv.DictReader(file)
-        ]
+        return [_row(row) for row in csv.DictReader(file)]
+
+
+def _row(row: dict[str, str]) -> Row:
+    run, arm, fit_id, seeds = (row.pop(name) for name in COLUMNS)
+    return Row(run, arm, fit_id, tuple(map(int, seeds.split())), row)

@@ -1,11 +1,15 @@
 """The `bamopipe` command as a person meets it."""
 
+import base64
 import contextlib
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,8 +19,10 @@ import trees
 from bamopipe import cli, plan
 from bamopipe.errors import UserError
 from bamopipe.files import atomic_write
+from bamopipe.inference.progress import ProgressReport
 from bamopipe.plots import FIGURES
 from bamopipe.provenance import sha256
+from bamopipe.stages import disk, status
 
 
 @pytest.fixture
@@ -170,6 +176,69 @@ def test_status_tells_what_failed_and_what_did_not_converge(folder, capsys):
         "  b-00000002: bamopipe: tau is NaN (results/fits/00000002/seeds_1.log)\n"
         "report: not made\n"
     )
+
+
+def test_status_follows_running_fits_by_their_logs(folder, capsys, monkeypatch):
+    made = plan.load({})
+    first, second = (run.id for run in made.runs)
+    home = folder / made.home
+    home.mkdir(parents=True)
+    (home / "index.csv").write_text(made.index() + "\n")
+    marks = folder / ".snakemake" / "incomplete"
+    for path in (f"results/fits/{first}/seeds_0-1.nc", f"results/fits/{second}/seeds_0-1.nc",
+                 f"{made.home}/a/figures/graph.png"):  # fmt: skip
+        mark = marks / base64.urlsafe_b64encode(path.encode()).decode()
+        with atomic_write(mark) as temporary:
+            temporary.touch()
+    log = folder / "results" / "fits" / first / "seeds_0-1.log"
+    log.parent.mkdir(parents=True)
+    logger = logging.getLogger("bamopipe")
+    handler = logging.FileHandler(log)
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.addHandler(handler)
+    logger.info("seed %d: log evidence %.4f ± %.4f", 0, -1.0, 0.1)
+    report = ProgressReport("SMC of m")
+    report.begin(0.5)
+    report.update(0.5, "stage 3, temperature 0.1")  # as a fit writes it
+    logger.removeHandler(handler)
+    handler.close()
+    assert list(status.running()) == [
+        f"gibbs-{first}  ███████████████░░░░░  75%  seeds_0-1, seed 1: stage 3, temperature 0.1",
+        f"random_walk-{second}  ░░░░░░░░░░░░░░░░░░░░   0%  seeds_0-1, starting",
+        "and 1 files of other stages",
+    ]
+    os.utime(log, (0, time.time() - 600))
+    assert next(status.running()).endswith("temperature 0.1 (nothing new for 10 min)")
+    assert states(capsys)[0] == "running"
+    assert cli.main(["status", made.home]) == 0
+    assert f"gibbs-{first}        0, 1   running" in capsys.readouterr().out
+    shutil.rmtree(marks)  # the job has ended without its file
+    assert cli.main(["status", made.home, "--follow"]) == 0  # ends at once: nothing runs here
+    assert f"gibbs-{first}        0, 1   FAILED" in capsys.readouterr().out
+
+
+def test_the_disk_that_a_sweep_takes_is_told_before_it(folder, capsys):
+    """By shapes where no fit is there, and by a fit of the same model where one is."""
+    made = plan.load({"overrides": ["seeds=[0]", "inference.num_particles=500"]})
+    shapes = disk._of_model(made.runs[0])
+    found = trees.write_block(Path("results/fits/00000000/seeds_0.nc"), 0)
+    size = disk._of_block(found)
+    # Of numbers, a draw has mu, tau, theta in posterior and prior, and predictions of y.
+    assert size[1] == 8 * (2 * 10 + 8)
+    assert size[0] + size[1] * 4 * 500 == found.stat().st_size
+    # mu, tau, theta and y with their prior's, the density of y, two statistics.
+    assert shapes[1] == 8 * (2 * (10 + 8) + 8 + 2)
+    frozen = made.runs[0].text
+    (found.parent / "config.yaml").write_text(frozen + "\n")
+    text = disk.describe(made)
+    blocks = size[0] + size[1] * 4 * 500
+    expected = disk.bytes_text(2 * (disk.COPIES * blocks + disk.FIGURES))
+    assert text.startswith(f"disk: 2 runs to fit will take about {expected}; ")
+    monkey = shutil.disk_usage("/")._replace(free=1000)
+    assert "! Too little" not in text
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk.shutil, "disk_usage", lambda path: monkey)
+        assert disk.describe(made).endswith("; 1.0 kB are free! Too little")
 
 
 def test_pages_escape_what_they_show(folder):
