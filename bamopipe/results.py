@@ -77,7 +77,7 @@ class Results:
         """
         for run, tree in self.posterior.items():
             draws = tree["posterior"].to_dataset()
-            for name in variables or list(draws.data_vars):
+            for name in variables or map(str, draws.data_vars):
                 if name not in draws:
                     known = map(str, draws.data_vars)
                     raise UserError(f"{run} has no variable {name!r}{nearest(name, known)}")

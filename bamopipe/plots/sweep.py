@@ -1,6 +1,7 @@
 """What a sweep changes: a number of each run against the settings that vary."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -88,7 +89,7 @@ def _lines(table, axes, metric, label, arms, about) -> Figure:
             artist.set_transform(artist.get_transform() + beside)
         entries[arm.replace("_", " ")] = Line2D([], [], color=color, marker="o", markersize=4.5)
     if not table["converged"].all():
-        looks = {"color": style.RED, "markerfacecolor": "white", "linestyle": ""}
+        looks: dict[str, Any] = {"color": style.RED, "markerfacecolor": "white", "linestyle": ""}
         entries["not converged"] = Line2D([], [], marker="o", markersize=5.5, **looks)
     if numbers is None:
         _name_ticks(ax, "x", values)
@@ -161,10 +162,9 @@ def _heat_maps(table, axes, metric, label, arms, about) -> Figure:
         ax.set_xlabel(axes[0])
     for ax in panels[:, 0]:
         ax.set_ylabel(axes[1])
-    bar = made.colorbar(image, ax=panels, label=label, aspect=height / 0.17, pad=0.02)
+    plain = ScalarFormatter(useOffset=False)
+    bar = made.colorbar(image, ax=panels, label=label, format=plain, aspect=height / 0.17, pad=0.02)
     bar.outline.set_visible(False)
-    bar.formatter.set_useOffset(False)
-    bar.update_ticks()
     if not table["converged"].all():
         mark = Rectangle((0, 0), 1, 1, fill=False, edgecolor=style.RED, linewidth=2.2)
         style.legend(made, {"not converged": mark})

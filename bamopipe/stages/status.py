@@ -76,7 +76,7 @@ def _follow() -> None:
 
 def running() -> Iterator[str]:
     """Say how far each running fit is, by the last line of its log."""
-    names = {}
+    names: dict[str, str] = {}
     for home in RESULTS.glob("*/"):
         if (home / "index.csv").is_file():
             names |= {row.fit_id: row.run for row in index.read(home)}
