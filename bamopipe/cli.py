@@ -212,6 +212,10 @@ Examples:
   bamopipe check rt "model.mu='Normal(0, 1)'" sampler=nuts inference=mcmc"""
 
 DOCTOR = """
+It looks at the versions of packages, the command that Snakemake's rules call, the experiments of
+this project, the devices that JAX sees, the cache of compiled programs, the disk, git, the lock of
+Snakemake, and Slurm.
+
 Marks: ok; - not there, and not needed; ! worth a look; x broken (then the status is 2)."""
 
 

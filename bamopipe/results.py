@@ -169,6 +169,8 @@ def load(experiment: str | os.PathLike) -> Results:
         home = RESULTS / home
     if not (home / "index.csv").is_file():
         known = [found.parent.name for found in RESULTS.glob("*/index.csv")]
+        if not known:
+            raise UserError(f"there are no results in {RESULTS}/; run `bamopipe run` first")
         raise UserError(f"{home} holds no experiment{nearest(home.name, known)}")
     return Results(home)
 

@@ -112,6 +112,26 @@ def test_run_records_the_overrides_and_becomes_snakemake(folder, monkeypatch, ca
     assert capsys.readouterr().err.startswith(f"snakemake --configfile {record} --cores 2 -n")
 
 
+def test_many_runs_are_told_their_disk_first(folder, monkeypatch, capsys):
+    monkeypatch.setattr(os, "execv", lambda program, words: None)
+    monkeypatch.setattr(disk, "_of_model", lambda run: (1000.0, 1.0))
+    assert cli.main(["run", "single", "inference.num_particles=range(10,20)"]) == 0
+    assert capsys.readouterr().err.startswith("disk: 10 runs to fit will take about 17 MB; ")
+    assert cli.main(["run", "single", "inference.num_particles=range(10,19)"]) == 0
+    assert capsys.readouterr().err.startswith("snakemake ")
+
+
+def test_every_command_has_a_page_of_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = capsys.readouterr().out
+    for command in ("run", "plan", "check", "status", "explain", "load", "prune", "new", "doctor"):
+        assert f"bamopipe {command}" in listed
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        assert len(capsys.readouterr().out.splitlines()) > 8
+
+
 def test_run_without_overrides_is_the_plain_line(folder, monkeypatch):
     called = []
     monkeypatch.setattr(os, "execv", lambda program, words: called.extend(words))
@@ -126,7 +146,9 @@ def test_snakemake_plans_what_run_recorded_quotes_and_all(folder):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert project.jobs(run.stdout + run.stderr)["fit"] == 4 * 3
+    jobs = project.jobs(run.stdout + run.stderr)
+    assert jobs["fit"] == 4 * 3
+    assert jobs["sweep"] == 1
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,16 @@ def test_groups_can_be_swept_by_pattern():
     assert {run.settings["sampler"] for run in made.runs} == samplers
 
 
+def test_a_sweep_has_a_page_and_up_to_two_settings_a_figure():
+    swept = ["inference.num_particles=10,20", "inference.num_chains=2,3"]
+    figures = [load(*swept[:n], experiment="single").sweep_figures for n in (0, 1, 2)]
+    assert figures == [[], ["sweep"], ["sweep"]]
+    three = load(*swept, "inference.target_ess=0.5,0.6", experiment="single")
+    assert three.sweep_figures == []
+    assert three.pages == ["overview", "sweep"]
+    assert load().pages == ["overview"]  # arms are no sweep
+
+
 def test_the_command_line_wins_over_the_experiments_sweep():
     sweep = "+sweep={inference.num_particles: '100,200'}"
     made = load(sweep, "inference.num_particles=300", experiment="single")

@@ -54,6 +54,8 @@ def homes(run: str) -> list[Path]:
     found = [home for home, runs in names.items() if path.name in runs]
     if not found:
         known = [name for runs in names.values() for name in runs]
+        if not known:
+            raise UserError(f"there are no results in {RESULTS}/; run `bamopipe run` first")
         raise UserError(
             f"no experiment in {RESULTS}/ has a run {path.name!r}{nearest(path.name, known)}"
         )
