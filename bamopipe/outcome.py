@@ -129,12 +129,12 @@ def running() -> list[Path]:
 
     Snakemake keeps a mark for each; those of a Snakemake that was killed stay.
     """
-    marks = sorted(MARKS.glob("*"), key=lambda mark: mark.stat().st_mtime)
     found = []
-    for mark in marks:
-        with contextlib.suppress(ValueError):
-            found.append(Path(base64.urlsafe_b64decode(mark.name).decode()))
-    return found
+    for mark in MARKS.glob("*"):
+        with contextlib.suppress(ValueError, OSError):  # not ours, or gone by now
+            path = Path(base64.urlsafe_b64decode(mark.name).decode())
+            found.append((mark.stat().st_mtime, path))
+    return [path for _, path in sorted(found)]
 
 
 def progress(home: Path, row: index.Row, files: Mapping[str, str], source: Path) -> str:

@@ -31,7 +31,9 @@ class Results:
     @cached_property
     def index(self) -> pd.DataFrame:
         """The runs, by name: arm, fit, seeds, and a column for each swept setting."""
-        return pd.read_csv(self.home / "index.csv", index_col="run", dtype={"fit_id": str})
+        return pd.read_csv(
+            self.home / "index.csv", index_col="run", dtype={"fit_id": str, "seeds": str}
+        )
 
     @cached_property
     def evidence(self) -> pd.DataFrame:

@@ -60,6 +60,7 @@ def _describe(home: Path) -> str:
 def _follow() -> None:
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     console = Console()
     with Live(console=console, auto_refresh=False, transient=True) as screen:
@@ -67,7 +68,7 @@ def _follow() -> None:
         while any(LOCKS.glob("*")):
             text = "\n".join(running()) or "no fit is running"
             if console.is_terminal:
-                screen.update(text, refresh=True)
+                screen.update(Text(text), refresh=True)
             elif text != before:
                 print(f"{time.strftime('%H:%M:%S')}\n{text}", flush=True)
             before = text
