@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -125,3 +126,16 @@ def test_the_sweep_is_shown_as_a_page_a_table_and_a_figure(home):
     assert "inference.num_particles" in page
     assert "largest <code>r_hat</code>" in page
     assert (home / "sweep.png").is_file()
+
+
+def test_a_sweep_without_evidence_shows_the_smallest_sample_size(home, tmp_path, monkeypatch):
+    for name in ("index.csv", "evidence.csv", "summary.csv"):
+        shutil.copy(home / name, tmp_path)
+    table = pd.read_csv(tmp_path / "evidence.csv").assign(log_evidence=np.nan)
+    table.to_csv(tmp_path / "evidence.csv", index=False)
+    asked = []
+    plot = sweep.sweep.plot
+    monkeypatch.setattr(sweep.sweep, "plot", lambda *words: asked.append(words) or plot(*words))
+    sweep.main(tmp_path, {"dpi": 50})
+    assert asked[0][1:] == (["inference.num_particles"], "ess", "smallest effective sample size")
+    assert (tmp_path / "sweep.png").is_file()
