@@ -72,7 +72,7 @@ def bytes_text(size: float) -> str:
     """
     power = min(4, int(math.log(max(size, 1), 1000)))
     number = size / 1000**power
-    return f"{number:.{int(number < 9.95)}f} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+    return f"{number:.{int(power > 0 and number < 9.95)}f} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def _of_fits(run: Run) -> Size | None:
