@@ -70,7 +70,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _rows(ours: Mapping[str, str], theirs: Mapping[str, str], without=()) -> list[Row]:
     names = [n for n in {**ours, **theirs} if n not in without and ours.get(n) != theirs.get(n)]
-    return [Row(name, ours.get(name, "–"), theirs.get(name, "–")) for name in names]
+    return [Row(name, ours.get(name) or "–", theirs.get(name) or "–") for name in names]
 
 
 def arrays(first: xr.DataTree, second: xr.DataTree) -> list[str]:

@@ -36,7 +36,7 @@ def main(first: Path, second: Path) -> bool:
     show("environment", difference.environment(ours, theirs), titles)
     found = difference.verdict(ours.tree, theirs.tree)
     if found.numbers is not None:
-        show_numbers(found.numbers)
+        show_numbers(found.numbers, ("first", "second"))
     print(f"numbers: {printable(found.sentence)}")
     same_fit = not data and ours.model_source == theirs.model_source
     return found.agree and same_fit and all(row.what == "seeds" for row in settings)
@@ -68,13 +68,13 @@ def source_lines(first: str, second: str) -> Iterator[str]:
     yield from ("", "")
 
 
-def show_numbers(numbers: Numbers) -> None:
+def show_numbers(numbers: Numbers, names: tuple[str, str]) -> None:
     """Print the estimates that are farthest apart, their difference in standard errors."""
     table = numbers.table
     order = table[["mean_p", "sd_p"]].min(axis=1).argsort(kind="stable")
-    rows: list[Sequence[str]] = [
-        ("variable", "mean", "", "standard errors", "sd", "", "standard errors")
-    ]
+    first, second = names
+    head = (f"mean ({first})", f"({second})", "in s.e.", f"sd ({first})", f"({second})", "in s.e.")
+    rows: list[Sequence[str]] = [("variable", *head)]
     for name, row in table.iloc[order[:MOST_ROWS]].iterrows():
         cells = [
             f"{row[column]:{form}}" if row[column] == row[column] else "–"

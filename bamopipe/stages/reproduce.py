@@ -80,12 +80,12 @@ def main(
         fit.draw(engine, wanted, attrs, files, made, scratch / "unfinished")
         new = record.read(made)
     found = difference.verdict(old.tree, new.tree)
-    print(f"{path}: {', '.join(map(str, wanted))} of its seeds run again")
+    print(f"{path} run again, with the seeds {', '.join(map(str, wanted))}")
     print(printable(found.sentence))
     if found.numbers is not None:
         print()
         if not found.agree:
-            show_numbers(found.numbers)
+            show_numbers(found.numbers, ("record", "here"))
         print("\n".join(source_lines(old.model_source, new.model_source)), end="")
         rows = difference.environment(old, new)
         show("environment", rows, ("record", "here"))
