@@ -26,7 +26,9 @@ DOWNLOADS = "results/data"
 
 def about_run(item, caption):
     """Where a run's file stands in the report."""
-    title = lambda w: PLAN.by_name[w.run].title
+    # Snakemake would read {...} as a wildcard, and puts this into a script of the page.
+    plain = str.maketrans("{}<", "()‹")
+    title = lambda w: PLAN.by_name[w.run].title.translate(plain)
     place = {"category": "Runs", "subcategory": title, "labels": {"item": item}}
     return {**place, "caption": f"report/{caption}.rst"}
 

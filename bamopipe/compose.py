@@ -81,6 +81,11 @@ def spread(experiment: str, overrides: Iterable[str]) -> tuple[dict[str, Any], l
         raise UserError(f"there is no {CONF}/config.yaml in {Path.cwd()}; run from the project")
     if experiment not in experiments():
         raise UserError(f"unknown experiment {experiment!r}{nearest(experiment, experiments())}")
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", experiment):
+        raise UserError(
+            f"experiment {experiment!r} names folders and stands in commands: its file's name may "
+            "have letters, digits, _ . and - only"
+        )
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF.resolve())):
         return _spread(experiment, parse(overrides, "the command line"))
 
@@ -129,6 +134,10 @@ class _Composer:
         """Compose with the overrides that choose files; interpolations are left for later."""
         chosen = tuple(f"{o.key_or_group}={o.value()}" for o in overrides if is_group(o))
         if chosen not in self.composed:
+            for text in chosen:  # Hydra would also follow paths that lead out of conf/
+                group, _, name = text.partition("=")
+                if ".." in name.split("/"):
+                    raise UserError(f"unknown {group} {name!r}{nearest(name, _choices(group))}")
             with _hydra_errors():
                 composed = compose("config", overrides=[f"experiment={self.experiment}", *chosen])
             plain: Any = OmegaConf.to_container(composed)
@@ -208,7 +217,7 @@ def _resolve(content: dict[str, Any]) -> dict[str, Any]:
     if "${" not in written:
         return content
     if "${" in re.sub(r"\$\{[A-Za-z_][\w.]*\}", "", written):
-        (first,) = re.findall(r"\$\{(?![A-Za-z_][\w.]*\}).{0,60}", written, re.DOTALL)[:1]
+        first = re.findall(r"\$\{(?![A-Za-z_][\w.]*\})[^'\"]{0,60}", written)[0]
         raise UserError(f"only settings can be referred to, as in ${{data.subject}}; got {first!r}")
     try:
         return OmegaConf.to_container(OmegaConf.create(content), resolve=True)  # type: ignore

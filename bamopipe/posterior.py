@@ -144,12 +144,36 @@ def read(path: str | os.PathLike) -> xr.DataTree:
                     f"the posterior {path} has arrays of {needed / 2**30:.1f} GiB, more than the "
                     f"{free / 2**30:.1f} GiB of memory that are free"
                 )
-            return tree.load()
+            tree.load()
     except UserError:
         raise
     except Exception as error:  # whatever the libraries make of a file that is no posterior
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"the posterior {path} cannot be read: {reason}") from None
+    problem = _problem(tree)
+    if problem:
+        raise UserError(f"{path} is no posterior of `bamopipe fit`: {problem}")
+    return tree
+
+
+def _problem(tree: xr.DataTree) -> str:
+    """Say what a tree lacks that every stage takes for granted; it may come from anybody."""
+    engines = {"smc", "mcmc"} & {*tree.children}
+    if "posterior" not in tree.children or len(engines) != 1:
+        return "it needs the group posterior, and either smc or mcmc"
+    for name, array in tree.children["posterior"].data_vars.items():
+        if array.dims[:2] != ("chain", "draw") or array.dtype.kind not in "biuf":
+            return f"its variable {name!r} is no array of numbers, by chain and draw"
+    chains = by_chain(tree)
+    seeds = chains.coords.get("seed", xr.DataArray("none"))
+    if seeds.dims != ("chain",) or seeds.dtype.kind not in "iu" or not seeds.size:
+        return "its chains have no seeds"
+    if "status" not in chains or not all(f"{w}_seconds" in chains for w in ("compile", "sample")):
+        return f"its group {engines.pop()} does not say how its chains ended and how long they took"
+    for name in ("log_evidence", "log_evidence_se"):
+        if not isinstance(tree.attrs.get(name), float | np.floating):
+            return f"its attribute {name} is no number"
+    return ""
 
 
 def dataset(

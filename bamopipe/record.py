@@ -80,17 +80,9 @@ def read(path: str | os.PathLike) -> Record:
         When it is no posterior that bamopipe wrote.
     """
     tree = posterior.read(path)
-    if not {"posterior", "config"} <= {*tree.children, *tree.attrs} or not (
-        {"smc", "mcmc"} & {*tree.children}
-    ):
-        raise UserError(f"{path} is no posterior of `bamopipe fit`: it has no config or no draws")
-    for group in ("posterior", "mcmc" if posterior.is_mcmc(tree) else "smc"):
-        dims = {"chain", "draw"} if group == "posterior" else {"chain"}
-        if not dims <= {*tree.children[group].dims} or "seed" not in tree.children[group].coords:
-            raise UserError(f"{path}: its group {group} lacks chains, draws or their seeds")
+    if "config" not in tree.attrs:
+        raise UserError(f"{path} does not say how it was made: it has no attribute config")
     seeds = posterior.by_chain(tree)["seed"].values
-    if not np.issubdtype(seeds.dtype, np.integer) or seeds.ndim != 1 or not seeds.size:
-        raise UserError(f"{path}: the seeds of its chains are no whole numbers")
     texts = {name: _text(tree, name, path) for name in ("model_source", "git_commit")}
     return Record(
         path=Path(path),

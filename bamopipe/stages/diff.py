@@ -35,6 +35,8 @@ def main(first: Path, second: Path) -> bool:
     print("\n".join(source_lines(ours.model_source, theirs.model_source)), end="")
     show("environment", difference.environment(ours, theirs), titles)
     found = difference.verdict(ours.tree, theirs.tree)
+    if found.numbers is None:  # what the first has is the same; the second may have more
+        found = difference.verdict(theirs.tree, ours.tree)
     if found.numbers is not None:
         show_numbers(found.numbers, ("first", "second"))
     print(f"numbers: {printable(found.sentence)}")
