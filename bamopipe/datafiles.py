@@ -9,6 +9,7 @@ import http.client
 import os
 import re
 import shutil
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -138,6 +139,8 @@ def _download(key: str, entry: Mapping[str, str], out: Path) -> None:
         ):
             shutil.copyfileobj(answer, file)
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         reason = getattr(error, "reason", None) or error
         raise UserError(
             f"{key}: {entry['url']} cannot be fetched ({reason}); without a network, put "
