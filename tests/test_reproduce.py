@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
 import pytest
 import yaml
 
@@ -46,7 +47,8 @@ def project(tmp_path_factory):
     (folder / "fit.yaml").write_text(yaml.safe_dump(CONFIG))
     with contextlib.chdir(folder):
         fit.main(Path("fit.yaml"), [0, 1], folder / "posterior.nc")
-    return folder
+    yield folder
+    jax.config.update("jax_enable_x64", False)
 
 
 @pytest.fixture
