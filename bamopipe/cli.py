@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bamopipe.errors import UserError
+from bamopipe.errors import UserError, printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,17 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("bamopipe: only `bamopipe run` takes flags after --", file=sys.stderr)
         return 2
     try:
-        _dispatch(options, flags)
+        agreed = _dispatch(options, flags)
     except UserError as error:
-        print(f"bamopipe: {error}", file=sys.stderr)
+        print(f"bamopipe: {printable(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        agreed = None
+    return 1 if agreed is False else 0
 
 
-def _dispatch(options: argparse.Namespace, flags: list[str]) -> None:
-    """Call a stage; each loads its own libraries, so that `plan` and `status` stay quick."""
+def _dispatch(options: argparse.Namespace, flags: list[str]) -> bool | None:
+    """Call a stage; each loads its own libraries, so that `plan` and `status` stay quick.
+
+    A stage that compares says whether the two are the same.
+    """
     match options.command:
         case "plan":
             from bamopipe.stages import plan
@@ -109,6 +113,26 @@ def _dispatch(options: argparse.Namespace, flags: list[str]) -> None:
             from bamopipe.stages import doctor
 
             doctor.main()
+        case "reproduce":
+            from bamopipe.blocks import parse_seeds
+            from bamopipe.stages import reproduce
+
+            if options.show_source:
+                reproduce.show_source(options.posterior)
+                return None
+            seeds = parse_seeds(options.seeds) if options.seeds else None
+            return reproduce.main(
+                options.posterior, seeds, options.out, options.trust_source, options.threads
+            )
+        case "diff":
+            from bamopipe.stages import diff
+
+            return diff.main(options.first, options.second)
+        case "fetch":
+            from bamopipe.stages import fetch
+
+            fetch.main(options.url, options.sha256, options.name, options.out)
+    return None
 
 
 def _json(text: str) -> dict[str, Any]:
@@ -296,6 +320,32 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument(
         "out", type=Path, help="the .html file, in a run's folder or its experiment's"
     )
+
+    reproduce = command(
+        "reproduce", "Run a fit again from its posterior alone; say whether the result is the same."
+    )
+    reproduce.add_argument("posterior", type=Path, help="a .nc file from `fit` or `diagnose`")
+    reproduce.add_argument("--seeds", help="some of its seeds, such as 3, 0-3 or 0,1,5")
+    reproduce.add_argument("--out", type=Path, help="a .nc file to keep the new posterior in")
+    reproduce.add_argument("--threads", type=int, help="processor cores; default: all")
+    reproduce.add_argument(
+        "--show-source", action="store_true", help="only print the model's code in the record"
+    )
+    reproduce.add_argument(
+        "--trust-source",
+        action="store_true",
+        help="run the model's code in the record if it is not that of this place",
+    )
+
+    diff = command("diff", "Show how two posteriors differ; exit status 1 if they do.")
+    diff.add_argument("first", type=Path, help="a .nc file from `fit` or `diagnose`")
+    diff.add_argument("second", type=Path)
+
+    fetch = command("fetch", "Fetch a data file, and check its content.")
+    fetch.add_argument("url")
+    fetch.add_argument("--sha256", required=True, help="the hash of its content")
+    fetch.add_argument("--name", help="its name, if the URL does not end in it")
+    fetch.add_argument("--out", required=True, type=Path, help="where to put it")
 
     report = command("report", "Write the report as one HTML file.")
     report.add_argument("--request", required=True, help="experiment and overrides, as JSON")

@@ -147,7 +147,7 @@ def progress(home: Path, row: index.Row, files: Mapping[str, str], source: Path)
     row : Row
         The run.
     files : mapping
-        Name to path of each data file.
+        Name to path of each data file, but for those that were fetched, which do not change.
     source : pathlib.Path
         The model's file.
 
@@ -196,9 +196,9 @@ def _is_old(block: Path, files: Mapping[str, str], source: Path) -> bool:
             data, text = json.loads(file.data_sha256), file.model_source
     except (OSError, AttributeError):  # damaged, or not ours
         return True
-    return text != source.read_text() or data != {
-        name: _sha256(path, Path(path).stat().st_mtime) for name, path in files.items()
-    }
+    return text != source.read_text() or any(
+        data.get(name) != _sha256(path, Path(path).stat().st_mtime) for name, path in files.items()
+    )
 
 
 @functools.cache

@@ -35,6 +35,8 @@ def parse(texts: Iterable[str], where: str) -> list[Override]:
     parser = OverridesParser.create(config_loader=loader)
     overrides: dict[str, Override] = {}
     for text in texts:
+        if not text.isprintable():
+            raise UserError(f"{text!r} in {where}: text has no line breaks or control characters")
         try:
             (override,) = parser.parse_overrides([text])
         except Exception as error:  # Hydra's grammar fails in many ways, all for one reason

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from bamopipe import compose, source
+from bamopipe import compose, datafiles, source
 from bamopipe.blocks import cover
 from bamopipe.config import FIT_VERSION, Fit, canonical, fit_id, short_hash
 from bamopipe.errors import UserError, nearest
@@ -44,6 +44,8 @@ class Run:
         Stands for `frozen`; the name of the fit's folder.
     inputs : tuple of str
         The data files and the model's source.
+    downloads : dict
+        Path -> what is fetched there: ``url``, ``sha256`` and ``name``.
     """
 
     label: str
@@ -52,6 +54,12 @@ class Run:
     plots: dict[str, Any]
     id: str
     inputs: tuple[str, ...]
+    downloads: dict[str, dict[str, str]]
+
+    @property
+    def data_files(self) -> dict[str, str]:
+        """Paths of data files by name, without those that are fetched."""
+        return _paths(self.frozen["data"]["files"])
 
     @property
     def name(self) -> str:
@@ -126,6 +134,11 @@ class Plan:
     def by_name(self) -> dict[str, Run]:
         """Runs by their folder, without those that are left out."""
         return {run.name: run for run in self.runs if run.name not in self.without}
+
+    @cached_property
+    def downloads(self) -> dict[str, dict[str, str]]:
+        """What is fetched for any run, by its path."""
+        return {path: file for run in self.runs for path, file in run.downloads.items()}
 
     @property
     def pages(self) -> list[str]:
@@ -225,14 +238,17 @@ def load_or_exit(request: dict[str, Any]) -> Plan:
 def _run(composed: compose.Composed) -> Run:
     content = composed.content
     model = source.check(content)
-    for name, path in content["data"]["files"].items():
+    files = content["data"]["files"]
+    paths = _paths(files)
+    downloads = [file for name, file in files.items() if name not in paths]
+    for name, path in paths.items():
         if not Path(path).is_file():
             folder = Path(path).parent
             raise UserError(
                 f"data.files.{name}: there is no file {path!r}"
                 f"{nearest(path, [str(f) for f in folder.glob('*.*')])}"
             )
-        if Path(path).suffix not in (".csv", ".nc"):
+        if Path(path).suffix not in datafiles.ENDINGS:
             raise UserError(f"data.files.{name} must end in .csv or .nc, got {path!r}")
     frozen = {"fit_version": FIT_VERSION} | {
         field.name: content[field.name] for field in dataclasses.fields(Fit)
@@ -243,8 +259,13 @@ def _run(composed: compose.Composed) -> Run:
         frozen=frozen,
         plots=content["plots"],
         id=fit_id(frozen),
-        inputs=(*content["data"]["files"].values(), str(model.path)),
+        inputs=(*paths.values(), str(model.path)),
+        downloads={str(datafiles.place(file)): file for file in downloads},
     )
+
+
+def _paths(files: dict[str, Any]) -> dict[str, str]:
+    return {name: path for name, path in files.items() if isinstance(path, str)}
 
 
 def _texts(request: dict[str, Any], key: str) -> Sequence[str]:

@@ -22,7 +22,7 @@ def main(experiment: str | None, overrides: Sequence[str]) -> None:
     name = experiment or plan.DEFAULT_EXPERIMENT
     made = plan.load({"experiment": name, "overrides": list(overrides)})
     states = [
-        outcome.progress(Path(made.home), row, run.frozen["data"]["files"], Path(run.inputs[-1]))
+        outcome.progress(Path(made.home), row, run.data_files, Path(run.inputs[-1]))
         for row, run in zip(made.rows, made.runs, strict=True)
     ]
     rows: list[tuple[str, ...]] = [("run", *made.rows[0].settings, "seeds", "state")]
