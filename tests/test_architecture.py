@@ -41,6 +41,7 @@ ROOMS = {
     "source": {"distributions.text", "local"},
     "compose": {"config", "overrides", "schema", "local"},
     "blocks": set(),
+    "locks": set(),
     "index": set(),
     "outcome": {"index", "blocks", "provenance"},
     "results": {"index", "posterior"},

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from bamopipe import compose, plan
+from bamopipe import compose, locks, plan
 from bamopipe.errors import UserError
 from bamopipe.index import FITS, RESULTS
 from bamopipe.stages.disk import bytes_text
@@ -25,10 +25,8 @@ def main(remove: bool) -> None:
     remove : bool
         Remove them.
     """
-    if any(Path(".snakemake/locks").glob("*")):
-        raise UserError(
-            "nothing is pruned while Snakemake runs here (or was killed: then `snakemake --unlock`)"
-        )
+    if not locks.take_over():
+        raise UserError("nothing is pruned while Snakemake runs here")
     unused = [path for path in _unused() if _is_ours(path)]
     if not unused:
         print(f"everything in {RESULTS}/ is used by an experiment")
