@@ -1,6 +1,5 @@
 """The fit stage: one frozen config and some seeds to one netCDF file."""
 
-import contextlib
 import importlib
 import json
 import logging
@@ -52,7 +51,7 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
 
     jax.config.update("jax_enable_x64", frozen["precision"] == "float64")
     unfinished = out.with_name(f"{out.stem}.unfinished")
-    trees = []
+    files = []
     with programs.shared(frozen["model"]["_target_"]):
         engine = build_engine(frozen)
         engine.check_memory(len(seeds))
@@ -62,28 +61,30 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
             **provenance.describe(frozen["data"]["files"], model_file),
         }
         for seed in seeds:
-            trees.append(_fit_seed(engine, seed, attrs, unfinished))
-    posterior.write(posterior.concatenate(trees, seeds), out)
+            files.append(_fit_seed(engine, seed, attrs, unfinished))
+    if len(files) == 1:
+        os.replace(files[0], out)  # its arrays may exceed the memory
+    else:
+        trees = [posterior.read(file) for file in files]
+        posterior.write(posterior.concatenate(trees, seeds), out)
     shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path):
-    """Fit with one seed, or take up what an earlier process, which was killed, has left of it."""
+def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path) -> Path:
+    """Fit with one seed, and return the file; an earlier process, now killed, may have made it."""
     import jax
 
     from bamopipe import posterior
     from bamopipe.inference.checkpoint import identity
     from bamopipe.inference.datatree import to_datatree
-    from bamopipe.inference.result import Result
+    from bamopipe.inference.result import Draws, Result
 
     key = jax.random.key(seed)
     place = unfinished / f"seed_{seed}-{identity(engine, key)[:12]}"
     done, checkpoint = place.with_suffix(".nc"), place.with_suffix(".npz")
     if done.exists():
-        with contextlib.suppress(UserError):  # a file that is damaged is made again
-            tree = posterior.read(done)
-            logger.info("seed %d: done before, %s", seed, done)
-            return tree
+        logger.info("seed %d: done before, %s", seed, done)
+        return done
     result = engine.run(key, checkpoint)
     if isinstance(result, Result):
         logger.info(
@@ -91,10 +92,11 @@ def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path):
         )
     for status in set(result.status) - {"ok"}:
         logger.warning("seed %d: %s", seed, status)
-    tree = to_datatree(engine, result, seed, attrs)
-    posterior.write(tree, done)
+    posterior.write(to_datatree(engine, result, seed, attrs), done)
     checkpoint.unlink(missing_ok=True)
-    return tree
+    if isinstance(result, Draws) and result.folder:
+        shutil.rmtree(result.folder, ignore_errors=True)
+    return done
 
 
 def read_config(path: Path) -> dict[str, Any]:
