@@ -66,6 +66,12 @@ def gibbs(name: str, key: int):
     return fit.build_engine(gibbs_settings(name)).run(jax.random.key(key))
 
 
+def nuts_within_smc(name: str, key: int):
+    """Run sequential Monte Carlo with `sampler=nuts`."""
+    settings = config(name, "sampler=nuts", *GIBBS_OF_ALL, *SHORT_PATHS)
+    return fit.build_engine(settings).run(jax.random.key(key))
+
+
 def nuts(name: str, key: int):
     """Run Markov chains with `sampler=nuts`."""
     settings = config(name, "inference=mcmc", "sampler=nuts", *NUTS.get(name, ()))
@@ -168,9 +174,11 @@ GIBBS = {
     "lotka_volterra": SHORT,
     # ninety variables and thirty subjects
     "expectancy_valence_hierarchical": SHORT,
-    # a hundred variables, and a spread that moves slowly given them
-    "stochastic_volatility": (*GIBBS_OF_ALL, "inference.max_mutations=20"),
 }
+# Of sampler=nuts within sequential Monte Carlo, for posteriors with several modes, between which
+# chains do not move.
+SEVERAL_MODES = ("growth_mixture", "spike_and_slab")
+SHORT_PATHS = ("inference.num_particles=200", "sampler.max_num_doublings=4")
 # Of sampler=nuts: longer chains for scales that move slowly, short ones where every step takes long
 # and they are known not to converge (HARD_FOR_NUTS).
 SHORT_CHAINS = (
@@ -193,7 +201,6 @@ HARD_FOR_GIBBS = {
     "gp_classification": "a latent function hangs on its hyperparameters",
     "gp_heteroskedastic": "a latent function hangs on its hyperparameters",
     "lotka_volterra": "its rates hang on each other",
-    "stochastic_volatility": "the spread of the log variances hangs on them",
 }
 HARD_FOR_NUTS = {
     "expectancy_valence_hierarchical": "means and spreads hang on thirty subjects each",

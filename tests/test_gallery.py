@@ -101,29 +101,19 @@ def _at_each(function, arguments):
 def test_gibbs_within_smc(name):
     """Moments and evidence, by `sampler=gibbs`; the errors are those between chains."""
     result = gallery.gibbs(name, KEY)
-    assert result.converged
     last = max(stages[-1].num_mutations for stages in result.stages)
     most = gallery.gibbs_settings(name)["inference"]["max_mutations"]
     if name in gallery.HARD_FOR_GIBBS and last == most:  # which `diagnose` reports
+        assert result.converged
         return
-    draws = gallery.quantities(name, dict(result["final_state"].particles))
-    found = {
-        quantity: {
-            "mean": _between_chains(values.mean(axis=1)),
-            "sd": _between_chains(values.std(axis=1)),
-        }
-        for quantity, values in draws.items()
-    }
-    compare(name, found, WITHIN_OF_CHAINS)
-    if "log_evidence" in gallery.REFERENCES[name]:
-        expected = gallery.REFERENCES[name]["log_evidence"]
-        distance = result.log_evidence - expected["value"]
-        error = np.hypot(result.log_evidence_se, expected["error"])
-        print(
-            f"log evidence {result.log_evidence:.3f}, {distance / error:.1f} errors of {error:.3f}"
-        )
-        assert abs(distance) < WITHIN_OF_CHAINS * error
-        assert result.log_evidence_se < LARGEST_ERROR.get(name, 0.1)
+    compare_between_chains(name, result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", gallery.SEVERAL_MODES)
+def test_nuts_within_smc(name):
+    """Moments and evidence, by `sampler=nuts`, where chains would stay with one mode."""
+    compare_between_chains(name, gallery.nuts_within_smc(name, KEY))
 
 
 @pytest.mark.slow
@@ -146,6 +136,29 @@ def test_nuts_by_hand(name):
     found, r_hat = summarise(gallery.quantities(name, gallery.nuts_by_hand(name, KEY)))
     assert r_hat < 1.01
     compare(name, found, WITHIN)
+
+
+def compare_between_chains(name, result):
+    """Hold moments and the evidence of sequential Monte Carlo against the reference."""
+    assert result.converged
+    draws = gallery.quantities(name, dict(result["final_state"].particles))
+    found = {
+        quantity: {
+            "mean": _between_chains(values.mean(axis=1)),
+            "sd": _between_chains(values.std(axis=1)),
+        }
+        for quantity, values in draws.items()
+    }
+    compare(name, found, WITHIN_OF_CHAINS)
+    if "log_evidence" in gallery.REFERENCES[name]:
+        expected = gallery.REFERENCES[name]["log_evidence"]
+        distance = result.log_evidence - expected["value"]
+        error = np.hypot(result.log_evidence_se, expected["error"])
+        print(
+            f"log evidence {result.log_evidence:.3f}, {distance / error:.1f} errors of {error:.3f}"
+        )
+        assert abs(distance) < WITHIN_OF_CHAINS * error
+        assert result.log_evidence_se < LARGEST_ERROR.get(name, 0.1)
 
 
 def summarise(draws):

@@ -100,10 +100,27 @@ class AutoRegressive(dx.Distribution):
         """Leading dimensions of the parameters."""
         return self._shape[:-1]
 
+    @property
+    def scale(self) -> Array:
+        """Standard deviation of the innovations."""
+        return self._scale
+
     def log_prob(self, value) -> Array:
         """Return the log density of series of shape (..., length), given the initial values."""
+        value = self._of_shape(value)
+        return jnp.sum(dx.Normal(self._means(value), self._scale).log_prob(value), axis=-1)
+
+    def standardised(self, value) -> Array:
+        """Return the standard normal innovations that make a series of shape (..., length)."""
+        value = self._of_shape(value)
+        return (value - self._means(value)) / self._scale
+
+    def _of_shape(self, value) -> Array:
         value = jnp.asarray(value)
-        value = jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, self._shape))
+        return jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, self._shape))
+
+    def _means(self, value: Array) -> Array:
+        """Return the mean of each value given those before it."""
         order, length = self._initial.shape[-1], value.shape[-1]
         initial = jnp.broadcast_to(self._initial, (*value.shape[:-1], order))
         series = jnp.concatenate([initial, value], axis=-1)
@@ -112,18 +129,25 @@ class AutoRegressive(dx.Distribution):
             start = order - lag
             lagged = series[..., start : start + length]
             mean = mean + self._coefficients[..., lag - 1, None] * lagged
-        return jnp.sum(dx.Normal(mean, self._scale).log_prob(value), axis=-1)
+        return mean
 
     def _sample_n(self, key: Array, n: int) -> Array:
         noise = jax.random.normal(key, (n, *self._shape), self._initial.dtype)
-        return self._follow(jnp.broadcast_to(self._intercept + self._scale * noise, noise.shape))
+        return self.follow(noise)
 
     def mean(self) -> Array:
         """Return the mean of each value given those before the first: the series without noise."""
-        return self._follow(jnp.broadcast_to(self._intercept, self._shape))
+        return self.follow(jnp.zeros(self._shape, self._initial.dtype))
 
-    def _follow(self, innovations: Array) -> Array:
-        """Return the series that these innovations make."""
+    def follow(self, standardised: Array) -> Array:
+        """Return the series that standard normal innovations make, the inverse of `standardised`.
+
+        Parameters
+        ----------
+        standardised
+            Shape (..., length).
+        """
+        innovations = self._intercept + self._scale * standardised
         order = self._initial.shape[-1]
         recent = jnp.broadcast_to(self._initial[..., ::-1], (*innovations.shape[:-1], order))
 

@@ -1,6 +1,7 @@
 """The update of a variable of which nobody says how it should move."""
 
 import math
+from collections.abc import Sequence
 
 import blackjax
 import jax
@@ -10,6 +11,7 @@ from bamopipe.samplers.base import LOG_SCALE, Parameters, Update
 from bamopipe.samplers.blackjax_update import make_update
 from bamopipe.samplers.conjugate_draw import ConjugateDraw
 from bamopipe.samplers.elementwise_walk import ElementwiseWalk
+from bamopipe.samplers.elliptical_slice import EllipticalSlice
 from bamopipe.samplers.enumerated_draw import EnumeratedDraw, nested
 from bamopipe.samplers.gaussian_conditional import GaussianConditional
 from bamopipe.samplers.integer_walk import IntegerWalk
@@ -18,11 +20,13 @@ from bamopipe.target import (
     Target,
     conjugate_family,
     independent_axes,
+    is_gaussian,
     is_quadratic,
     possible_values,
     precision_context,
     tempered_log_density,
 )
+from bamopipe.target.lift import Lifted
 
 # Coordinates of a Gaussian that is drawn from: its covariance costs their cube for each particle.
 LARGEST_GAUSSIAN = 100
@@ -35,8 +39,9 @@ LARGEST_SWEEP = 200
 def default_update(target: Target, name: str) -> tuple[Update, Parameters]:
     """Choose an update that needs no settings, and its parameters.
 
-    A draw from the full conditional, if that is known and affordable; else a random walk, or paths
-    of Hamiltonian Monte Carlo where many coordinates depend on each other.
+    A draw from the full conditional, if that is known and affordable; else a random walk, or where
+    many coordinates depend on each other an elliptical slice (Gaussian processes) or paths of
+    Hamiltonian Monte Carlo.
     """
     if name in target.program.discrete:
         return _of_whole_numbers(target, name), {}
@@ -48,9 +53,60 @@ def default_update(target: Target, name: str) -> tuple[Update, Parameters]:
     family = conjugate_family(target, name)
     if family is not None:
         return ConjugateDraw(family), {}
+    if size > LARGEST_WALK and _is_dense_gaussian(target, name):
+        return EllipticalSlice(), {}
     if size > LARGEST_WALK and _has_gradient(target, name):
         return make_update(blackjax.hmc, None)
     return (ElementwiseWalk(axes) if axes else TunedRandomWalk()), {LOG_SCALE: 0.0}
+
+
+def joint_update(
+    target: Target, names: Sequence[str]
+) -> tuple[tuple[str, ...], Update, Parameters] | None:
+    """Choose an update of several variables at once, beside their own, if one may be of use.
+
+    Variables with few coordinates walk together, whose own updates are slow where they hang on each
+    other. Those beneath them that are noise, which they shift and scale, are carried along.
+
+    Parameters
+    ----------
+    target
+        The compiled model.
+    names
+        Of the variables to choose among.
+
+    Returns
+    -------
+    tuple or None
+        The variables, the update and its parameters.
+    """
+    walking: list[str] = []
+    carried: list[str] = []
+    below: set[str] = set()  # what is carried, and all variables with a parent among these
+    for name in target.latent:
+        parents = target.program.upstream[name].intersection(target.latent) - {name}
+        is_free = name in names and name not in target.program.discrete
+        if is_free and target.has_noise(name) and parents & {*walking, *carried}:
+            carried.append(name)
+            below.add(name)
+        elif parents & below:
+            below.add(name)
+        elif is_free and math.prod(target.program.shapes[name]) <= LARGEST_WALK:
+            walking.append(name)
+    if not carried and len(walking) < 2:
+        return None
+    moved = tuple(name for name in target.latent if name in {*walking, *carried})
+    return moved, TunedRandomWalk(carried=tuple(carried)), {LOG_SCALE: 0.0}
+
+
+def _is_dense_gaussian(target: Target, name: str) -> bool:
+    """Tell whether the prior is Gaussian with a covariance that it factorises.
+
+    Each gradient along a path would do so again; an elliptical slice draws from it once.
+    """
+    density = target.program.functions.get(("log_prob", name))
+    factorises = isinstance(density, Lifted) and "cholesky" in density.text
+    return factorises and is_gaussian(target, (name,)) and target.has_mean(name)
 
 
 def _has_gradient(target: Target, name: str) -> bool:

@@ -9,7 +9,7 @@ from bamopipe.base import Model
 from bamopipe.errors import UserError
 from bamopipe.samplers.base import Block, Kernel, Parameters, Update, check_names
 from bamopipe.samplers.blackjax_update import make_update
-from bamopipe.samplers.default_update import default_update
+from bamopipe.samplers.default_update import default_update, joint_update
 from bamopipe.target import compile_target
 
 # A variable, or several that move together: a tuple of names, or "mu, tau".
@@ -42,13 +42,16 @@ def gibbs_sampler(
         variables that take whole numbers step by one up or down, and all others have a Gaussian
         random walk. Where the elements of a variable are independent given all others, the walk
         accepts or rejects each by itself; where more than ten depend on each other it is
-        `blackjax.hmc` that moves them. `Kernel.describe` says which it was.
+        `blackjax.hmc` that moves them, or an elliptical slice for a Gaussian process. Last, all
+        variables with few coordinates walk together, and carry along what they shift and scale,
+        such as the members of a group. `Kernel.describe` says which it was.
     step_fn_params
         The same keys -> settings of the algorithm. Without scales (a step size, a mass matrix,
         `sigma`) the algorithm works in unconstrained space and tunes itself.
     order
         The variables, and the tuples of those that move together, in the order in which they move
-        in each sweep; parents first by default. What is there twice moves twice.
+        in each sweep; parents first by default. What is there twice moves twice, and nothing moves
+        that is not there: no walk of all together.
     repeats
         Variable or tuple -> how many times in a row it moves, 1 by default.
 
@@ -116,6 +119,13 @@ def gibbs_sampler(
             factory = functions.get(variables, blackjax.normal_random_walk)
             update, parameters[name] = make_update(factory, settings.get(variables))
         blocks.append(Block(name, variables, update, _count(name, counts.get(variables, 1))))
+    if not places:
+        named = {variable for key in (*functions, *settings, *counts) for variable in key}
+        joint = joint_update(target, [name for name in model.latent if name not in named])
+        if joint is not None:
+            variables, update, tuning = joint
+            blocks.append(Block(", ".join(variables), variables, update))
+            parameters[blocks[-1].name] = tuning
     names = [block.name for block in blocks]
     moved = tuple(", ".join(variables) for variables in places)
     for name in names:

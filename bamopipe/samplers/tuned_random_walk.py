@@ -35,12 +35,24 @@ class TunedRandomWalk:
     ----------
     is_diagonal
         Whether a step leaves correlations out of account; see `location_and_shape`.
+    carried
+        Those of the block's variables that do not walk, but are carried along: when their parents
+        move, they take the values that the same noise makes of the new parents. So the spread of a
+        hierarchy moves freely although its members would hold it fast, as in a non-centred
+        parametrisation.
+
+    References
+    ----------
+    Papaspiliopoulos, Roberts and Sköld (2007), Statistical Science 22, 59-73; in turn with moves
+    at given values, as by default in `gibbs_sampler`: Yu and Meng (2011), JCGS 20, 531-570.
     """
 
     is_diagonal: bool | None = None
+    carried: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "random walk that tunes itself"
+        along = f", and carries {', '.join(self.carried)} along" if self.carried else ""
+        return f"random walk that tunes itself{along}"
 
     def check(self, block: Block, target: Target, parameters: Parameters) -> None:
         """Raise UserError if a variable is discrete."""
@@ -50,7 +62,8 @@ class TunedRandomWalk:
         self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
     ) -> Parameters:
         """Take the shape of the steps from the particles."""
-        _, shape = location_and_shape(target, position, variables, self.is_diagonal)
+        walking = self._walking(variables)
+        _, shape = location_and_shape(target, position, walking, self.is_diagonal)
         return {**parameters, "shape": 2.38 / len(shape) ** 0.5 * shape}
 
     def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
@@ -72,26 +85,34 @@ class TunedRandomWalk:
     ) -> tuple[State, Info]:
         """Propose and accept or reject, each particle by itself."""
         noise_key, accept_key = jax.random.split(key)
+        walking = self._walking(variables)
 
         def coordinates(position):
-            x = to_coordinates(target, position, variables)
-            return x, from_coordinates(target, x, position, variables)[1]
+            x = to_coordinates(target, position, walking)
+            return x, from_coordinates(target, x, position, walking)[1]
+
+        def at(x, position):
+            moved = from_coordinates(target, x, position, walking)[0]
+            if not self.carried:
+                return moved, jnp.zeros(())
+            carried, log_det = target.carry(self.carried, position, {**position, **moved})
+            return {**moved, **carried}, log_det
 
         to_all = jax.vmap(coordinates, in_axes=-1, out_axes=-1)
         x, log_det = to_all(state.position)
         noise = jax.random.normal(noise_key, x.shape, x.dtype)
         moved = x + jnp.exp(parameters[LOG_SCALE]) * spread(parameters["shape"], noise)
-        proposal = jax.vmap(
-            lambda x, position: from_coordinates(target, x, position, variables)[0],
-            in_axes=-1,
-            out_axes=-1,
-        )(moved, state.position)
+        proposal, carried_log_det = jax.vmap(at, in_axes=-1, out_axes=-1)(moved, state.position)
         # Far out, numbers overflow, where densities may be no numbers though the model is right.
         # At the very edge of the support, where rounding may lead, there is no way back.
         values = [v.reshape(-1, v.shape[-1]) for v in proposal.values()]
         back, new_log_det = to_all({**state.position, **proposal})
-        finite = jnp.isfinite(jnp.concatenate([*values, back, new_log_det[None]]))
+        correction = new_log_det - log_det + carried_log_det
+        finite = jnp.isfinite(jnp.concatenate([*values, back, correction[None]]))
         possible = jnp.all(finite, axis=0)
         proposal = {n: jnp.where(possible, v, state.position[n]) for n, v in proposal.items()}
-        correction = jnp.where(possible, new_log_det - log_det, -jnp.inf)
+        correction = jnp.where(possible, correction, -jnp.inf)
         return accept_or_reject(accept_key, state, proposal, correction, temperature, target)
+
+    def _walking(self, variables: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in variables if name not in self.carried)

@@ -12,6 +12,7 @@ from tensorflow_probability.substrates.jax import bijectors as tfb
 from bamopipe.base import Model, Node
 from bamopipe.distributions import adapter
 from bamopipe.distributions.bijectors import unconstraining
+from bamopipe.distributions.noise import from_noise
 from bamopipe.errors import UserError
 from bamopipe.node import Outline, compute, make_distribution
 from bamopipe.target.lift import Lifted, lift
@@ -55,7 +56,10 @@ def compile_target(model: Model, precision: str = "float64") -> Target:
     return model.compiled[precision]
 
 
-KINDS = ("compute", "sample", "log_prob", "mean", "constrain", "unconstrain")
+KINDS = (
+    *("compute", "sample", "log_prob", "mean"),
+    *("constrain", "unconstrain", "to_noise", "from_noise"),
+)
 
 
 class _Compiler:
@@ -160,6 +164,8 @@ class _Compiler:
             self._trace_transform(node, outline, distribution, examples)
         if node.is_latent and self.free_shapes[name] is not None:
             self._trace_mean(node, outline, distribution, examples)
+        if node.is_latent and not outline.discrete:
+            self._trace_noise(node, outline, distribution, examples)
 
     def _trace_mean(self, node: Node, outline: Outline, distribution, examples) -> None:
         """Trace the mean of a node whose values are any real numbers, if its family has one."""
@@ -174,6 +180,34 @@ class _Compiler:
             self._add("mean", node.name, mean, examples)
         except (NotImplementedError, UserError) as error:
             self.functions["mean", node.name] = UserError(f"its mean is not known: {error}")
+
+    def _trace_noise(self, node: Node, outline: Outline, distribution, examples) -> None:
+        """Trace the way to noise and back, of a node whose family has a place and a scale."""
+
+        def bijector(arguments):
+            return adapter.cast(from_noise(distribution(arguments)), self.dtype)
+
+        def log_det(b, noise):
+            event_ndims = b.forward_min_event_ndims
+            shape = outline.shape[: len(outline.shape) - event_ndims]
+            density = b.forward_log_det_jacobian(noise, event_ndims=event_ndims)
+            return jnp.sum(jnp.broadcast_to(density, shape))
+
+        def away(value, arguments):
+            noise = bijector(arguments).inverse(value)
+            return noise, log_det(bijector(arguments), noise)
+
+        def back(noise, arguments):
+            b = bijector(arguments)
+            return b.forward(noise), log_det(b, noise)
+
+        value = self._example(outline)
+        try:
+            self._add("to_noise", node.name, away, value, examples)
+            self._add("from_noise", node.name, back, value, examples)
+        except UserError as error:
+            for kind in ("to_noise", "from_noise"):
+                self.functions[kind, node.name] = error
 
     def _trace_transform(self, node: Node, outline: Outline, distribution, examples) -> None:
         """Trace the way to real vectors and back, of a latent node or its missing entries."""

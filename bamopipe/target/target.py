@@ -59,7 +59,8 @@ class Program:
         Factor -> node: that of missing observations is the node that has them.
     functions
         Kind of function, and node -> traced function: "log_prob", "sample", "compute",
-        "mean", "constrain", "unconstrain". A UserError where there is none.
+        "mean", "constrain", "unconstrain", "to_noise", "from_noise". A UserError where there is
+        none.
     text
         What the program says, to compare.
     """
@@ -271,6 +272,48 @@ class Target:
     def has_mean(self, name: str) -> bool:
         """Tell whether the family of a latent variable has a mean that is known."""
         found = self.program.functions.get(("mean", name))
+        return found is not None and not isinstance(found, UserError)
+
+    def carry(
+        self, names: Iterable[str], position: Position, moved: Position
+    ) -> tuple[Position, Array]:
+        """Return the values that variables have from the same noise after their parents moved.
+
+        Parameters
+        ----------
+        names
+            Latent variables that have noise, as `has_noise` tells.
+        position
+            Values of all latent variables before the move.
+        moved
+            The same after it. The values there of those that are carried do not count.
+
+        Returns
+        -------
+        tuple of dict and Array
+            The new values of these variables, and the log determinant of the Jacobian of the old
+            values' way to the new ones.
+        """
+        names = set(names)
+        needed = set().union(*(self.program.upstream[name] for name in names))
+        before = self.values(position, names)
+        after: dict[str, Array] = {**self.data, **moved}
+        total = jnp.zeros(())
+        for name in self.program.order:
+            if name not in needed:
+                continue
+            if name in names:
+                way = (before[name], self.arguments(name, before))
+                noise, log_det = self._call("to_noise", name, *way)
+                way = (noise, self.arguments(name, after))
+                after[name], new_log_det = self._call("from_noise", name, *way)
+                total = total + new_log_det - log_det
+            self._complete(name, after)
+        return {name: after[name] for name in names}, total
+
+    def has_noise(self, name: str) -> bool:
+        """Tell whether a latent variable is noise that its parents shift and scale."""
+        found = self.program.functions.get(("from_noise", name))
         return found is not None and not isinstance(found, UserError)
 
     def predict(self, key: Array, position: Position) -> dict[str, Array]:
