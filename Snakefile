@@ -21,11 +21,14 @@ PLAN = load_or_exit(config)
 HOME = PLAN.home
 RUN = f"{HOME}/{{run}}"
 FIT = "results/fits/{id}"
+DOWNLOADS = "results/data"
 
 
 def about_run(item, caption):
     """Where a run's file stands in the report."""
-    title = lambda w: PLAN.by_name[w.run].title
+    # Snakemake would read {...} as a wildcard, and puts this into a script of the page.
+    plain = str.maketrans("{}<", "()‹")
+    title = lambda w: PLAN.by_name[w.run].title.translate(plain)
     place = {"category": "Runs", "subcategory": title, "labels": {"item": item}}
     return {**place, "caption": f"report/{caption}.rst"}
 
@@ -40,6 +43,7 @@ wildcard_constraints:
     id="[0-9a-f]{8}",
     block=r"\d+(-\d+)?",
     run=r"\w[\w.]*-[0-9a-f]{8}",
+    file=r"[0-9a-f]{64}\.(csv|nc)",
 
 
 localrules:
@@ -47,6 +51,7 @@ localrules:
     content,
     index,
     freeze,
+    fetch,
     failures,
     html,
 
@@ -90,10 +95,25 @@ rule freeze:
         "printf '%s\\n' {params.text:q} > {output} 2> {log}"
 
 
+rule fetch:
+    output:
+        f"{DOWNLOADS}/{{file}}",
+    log:
+        f"{DOWNLOADS}/{{file}}.log",
+    params:
+        url=lambda w: PLAN.downloads[f"{DOWNLOADS}/{w.file}"]["url"],
+        sha256=lambda w: PLAN.downloads[f"{DOWNLOADS}/{w.file}"]["sha256"],
+        name=lambda w: PLAN.downloads[f"{DOWNLOADS}/{w.file}"]["name"],
+    shell:
+        "bamopipe fetch {params.url:q} --sha256 {params.sha256} --name {params.name:q}"
+        " --out {output} > {log} 2>&1"
+
+
 rule fit:
     input:
-        # The id in the path is the hash of what this file says, so its age means nothing.
+        # The names of these two are hashes of their content, so their age means nothing.
         config=ancient(rules.freeze.output[0]),
+        downloads=lambda w: ancient(list(PLAN.by_id[w.id].downloads)),
         data_and_source=lambda w: PLAN.by_id[w.id].inputs,
     output:
         f"{FIT}/seeds_{{block}}.nc",
@@ -164,6 +184,26 @@ rule compare:
     shell:
         "(bamopipe compare {input.posteriors} --out $(dirname {output.table})"
         " --settings {params.settings:q} && bamopipe page overview {output.page}) > {log} 2>&1"
+
+
+rule sweep:
+    input:
+        index=rules.index.output[0],
+        table=rules.compare.output.table,
+        summary=rules.compare.output.summary,
+    output:
+        page=report(f"{HOME}/sweep.html", **about_all("all runs", "sweep", "Sweep")),
+        table=report(f"{HOME}/sweep.csv", **about_all("table (CSV)", "sweep", "Sweep")),
+        figures=[
+            report(f"{HOME}/{f}.png", **about_all("figure", f, "Sweep"))
+            for f in PLAN.sweep_figures
+        ],
+    log:
+        f"{HOME}/logs/sweep.log",
+    params:
+        settings=PLAN.runs[0].plots_json,
+    shell:
+        "bamopipe sweep $(dirname {output.page}) --settings {params.settings:q} > {log} 2>&1"
 
 
 rule failures:

@@ -20,7 +20,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bamopipe import config
+from bamopipe import config, local
 from bamopipe.errors import UserError, nearest
 from bamopipe.overrides import apply, is_group, parse, root, values
 from bamopipe.schema import check
@@ -81,6 +81,11 @@ def spread(experiment: str, overrides: Iterable[str]) -> tuple[dict[str, Any], l
         raise UserError(f"there is no {CONF}/config.yaml in {Path.cwd()}; run from the project")
     if experiment not in experiments():
         raise UserError(f"unknown experiment {experiment!r}{nearest(experiment, experiments())}")
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", experiment):
+        raise UserError(
+            f"experiment {experiment!r} names folders and stands in commands: its file's name may "
+            "have letters, digits, _ . and - only"
+        )
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF.resolve())):
         return _spread(experiment, parse(overrides, "the command line"))
 
@@ -129,6 +134,10 @@ class _Composer:
         """Compose with the overrides that choose files; interpolations are left for later."""
         chosen = tuple(f"{o.key_or_group}={o.value()}" for o in overrides if is_group(o))
         if chosen not in self.composed:
+            for text in chosen:  # Hydra would also follow paths that lead out of conf/
+                group, _, name = text.partition("=")
+                if ".." in name.split("/"):
+                    raise UserError(f"unknown {group} {name!r}{nearest(name, _choices(group))}")
             with _hydra_errors():
                 composed = compose("config", overrides=[f"experiment={self.experiment}", *chosen])
             plain: Any = OmegaConf.to_container(composed)
@@ -158,6 +167,7 @@ class _Composer:
         apply(content, [o for o in overrides if o not in seeds], "the experiment")
         content = _resolve(content)
         _refuse_unknown(content)
+        _keep_local(content)
         whole = check(config.Experiment, {k: v for k, v in content.items() if k in WHOLE})
         for arm in whole["arms"]:
             if not re.fullmatch(r"\w[\w.]*", arm):
@@ -173,6 +183,7 @@ class _Composer:
         apply(content, [o for o in overrides if not is_group(o)], where)
         content = _resolve(content)
         _refuse_unknown(content)
+        _keep_local(content)
         return check(config.Run, {k: v for k, v in content.items() if k in PARTS})
 
 
@@ -188,10 +199,26 @@ def _compose(overrides: list[str]) -> dict[str, Any]:
     return dict(plain)
 
 
+def _keep_local(content: dict[str, Any]) -> None:
+    """See that nothing but ``conf/config.yaml`` says whom to trust."""
+    here = local.settings()
+    for key, value in (("trusted", here.trusted), ("data_copies", here.data_copies)):
+        if content.get(key, value) != value:
+            raise UserError(f"{key} can be set in {local.CONF} only, where it is {value!r}")
+
+
 def _resolve(content: dict[str, Any]) -> dict[str, Any]:
-    """Fill in interpolations such as ``${inference.num_chains}``."""
-    if "${" not in str(content):
+    """Fill in references such as ``${inference.num_chains}``.
+
+    Nothing else that OmegaConf knows in this place is allowed: a resolver could read the
+    environment, with its passwords, into a record.
+    """
+    written = str(content)
+    if "${" not in written:
         return content
+    if "${" in re.sub(r"\$\{[A-Za-z_][\w.]*\}", "", written):
+        first = re.findall(r"\$\{(?![A-Za-z_][\w.]*\})[^'\"]{0,60}", written)[0]
+        raise UserError(f"only settings can be referred to, as in ${{data.subject}}; got {first!r}")
     try:
         return OmegaConf.to_container(OmegaConf.create(content), resolve=True)  # type: ignore
     except OmegaConfBaseException as error:

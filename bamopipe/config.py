@@ -12,14 +12,19 @@ import functools
 import hashlib
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from bamopipe import datafiles
 from bamopipe.distributions import text
 from bamopipe.errors import UserError, nearest
-from bamopipe.schema import Range, choice, read
+from bamopipe.schema import Range, bounded, check, choice, read
+
+NAME = r"\w[\w.-]*"
+FETCHED = "{url: ..., sha256: ...}"
 
 # Raised by hand when the same frozen config comes to mean another posterior.
 FIT_VERSION = 3
@@ -266,11 +271,50 @@ class Plots:
     dpi: Annotated[int, Range(30, 1200)]
 
 
+@dataclass(frozen=True)
+class DataFile:
+    """A data file that is fetched: where from, what it is, and its name if the URL lacks it."""
+
+    url: str
+    sha256: str
+    name: str | None = None
+
+
+def data_file(value: Any, key: str) -> Any:
+    """Check a data file: a path, or a URL and the hash of what it leads to."""
+    if isinstance(value, str):
+        if value.startswith(("http://", "https://")):
+            raise UserError(f"{key}: a URL needs the hash of its content, as {FETCHED}")
+        return value
+    if not isinstance(value, dict):
+        raise UserError(f"{key} must be a path or {FETCHED}, got {value!r}")
+    file = check(DataFile, value, key)
+    file["sha256"] = file["sha256"].lower()
+    if not file["url"].startswith(("http://", "https://")):
+        raise UserError(f"{key}.url must begin with https:// or http://, got {file['url']!r}")
+    if not re.fullmatch("[0-9a-f]{64}", file["sha256"]):
+        raise UserError(
+            f"{key}.sha256 must have 64 hexadecimal digits, as `sha256sum` prints them; got "
+            f"{file['sha256']!r}"
+        )
+    file.setdefault("name", datafiles.name_of(file["url"]))
+    if not re.fullmatch(NAME, file["name"]) or not file["name"].endswith(datafiles.ENDINGS):
+        raise UserError(
+            f"{key}.name must be that of a .csv or .nc file, such as rt.csv; got {file['name']!r}"
+        )
+    return file
+
+
 def _data(value: Any, key: str) -> Any:
     """Check the data: files, and settings that their paths refer to, such as a subject."""
     if not isinstance(value, dict) or "files" not in value:
         raise UserError(f"{key} must be a mapping with `files`, got {value!r}")
-    files = read(dict[str, str], value["files"], f"{key}.files")
+    files = read(dict[str, Annotated[Any, data_file]], value["files"], f"{key}.files")
+    for name in files:
+        if not re.fullmatch(NAME, str(name)):
+            raise UserError(
+                f"{key}.files: a name has letters, digits, _ . and - only, got {name!r}"
+            )
     rest = {name: v for name, v in value.items() if name != "files"}
     for name, setting in rest.items():
         if not isinstance(setting, str | int | float):
@@ -347,6 +391,38 @@ class Frozen(Fit):
     fit_version: Annotated[Any, _version]
 
 
+def read_frozen(content: Any, where: str) -> dict[str, Any]:
+    """Check a frozen config, whichever version wrote it.
+
+    Parameters
+    ----------
+    content : object
+        What a ``config.yaml`` or a posterior says.
+    where : str
+        Where it stands, for messages.
+    """
+    return check(Frozen, complete(bounded(content, where)), where)
+
+
+def complete(content: Any) -> Any:
+    """Add the settings of the engine that came later, with what they stood for before.
+
+    Anything that is no config is returned as it is. The id of the fit stays the same.
+    """
+    given = content.get("inference") if isinstance(content, dict) else None
+    engine = ENGINES.get(str(given.get("name"))) if isinstance(given, dict) else None
+    return {**content, "inference": {**_defaults(engine), **given}} if engine and given else content
+
+
+def _defaults(engine: type) -> dict[str, Any]:
+    """Return what the settings of an engine stand for where a config from before lacks them."""
+    return {
+        f.name: f.default
+        for f in dataclasses.fields(engine)
+        if f.default is not dataclasses.MISSING and f.default is not None
+    }
+
+
 @dataclass(frozen=True)
 class Run(Fit):
     """The parts of a composed config that one run uses."""
@@ -360,6 +436,15 @@ def _distinct(value: list[int], key: str) -> list[int]:
     return value
 
 
+def _swept(value: Any, key: str) -> Any:
+    if not isinstance(value, str):
+        raise UserError(
+            f"{key} must be text in Hydra's grammar, such as '100,1000' or 'range(1, 5)'; "
+            f"got {value!r}"
+        )
+    return value
+
+
 @dataclass(frozen=True)
 class Experiment:
     """The parts of a composed config that say which runs there are."""
@@ -367,13 +452,22 @@ class Experiment:
     seeds: Annotated[list[Annotated[int, Range(0, 2**32 - 1)]], _distinct]
     seeds_per_block: Count
     arms: dict[str, list[str]]
-    sweep: dict[str, str]
+    sweep: dict[str, Annotated[Any, _swept]]
+    data_copies: str | None = None
 
 
 def fit_id(frozen: dict[str, Any]) -> str:
-    """Hash what determines a posterior; leave out what equals a default, and who is trusted."""
+    """Hash what determines a posterior; leave out what equals a default, and who is trusted.
+
+    Of a data file with a URL the content counts, and not where it comes from.
+    """
     content = {k: v for k, v in frozen.items() if k not in ("trusted", "inference")}
-    defaults = {f.name: f.default for f in dataclasses.fields(ENGINES[frozen["inference"]["name"]])}
+    files = {
+        name: entry if isinstance(entry, str) else {"sha256": entry["sha256"]}
+        for name, entry in frozen["data"]["files"].items()
+    }
+    content["data"] = {**frozen["data"], "files": files}
+    defaults = _defaults(ENGINES[frozen["inference"]["name"]])
     content["inference"] = {
         k: v for k, v in frozen["inference"].items() if k not in defaults or v != defaults[k]
     }

@@ -12,6 +12,27 @@ class UserError(Exception):
     """
 
 
+def printable(text: object, most: int = 2000) -> str:
+    r"""Return text without what a terminal would obey, and not endlessly long.
+
+    Parameters
+    ----------
+    text : object
+        Such as the name of a variable in a file that somebody else made.
+    most : int
+        How many characters are kept, half of them from each end.
+
+    Examples
+    --------
+    >>> printable("theta\x1b[2J")
+    'theta?[2J'
+    """
+    clean = "".join(c if c.isprintable() or c == "\n" else "?" for c in str(text))
+    if len(clean) <= most:
+        return clean
+    return f"{clean[: most // 2]} ... {clean[-most // 2 :]}"
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Say which known names come close to a name that is not known.
 

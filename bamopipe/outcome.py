@@ -1,16 +1,20 @@
 """What an experiment has on disk: which runs are there, what their checks say, what failed."""
 
-import csv
+import base64
+import contextlib
+import functools
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bamopipe import index
 from bamopipe.blocks import seeds_of
-from bamopipe.errors import UserError
+from bamopipe.index import FITS
 
-FITS = Path("results/fits")
+MARKS = Path(".snakemake/incomplete")
 
 
 @dataclass(frozen=True)
@@ -19,31 +23,41 @@ class Outcome:
 
     Attributes
     ----------
-    name, label, settings : str
-        As in ``index.csv``.
-    seeds : tuple of int
-        The wanted seeds.
+    row : Row
+        What ``index.csv`` says of it.
     diagnostics : dict or None
         The run's ``diagnostics.json``, or None where it has not been made.
     log : pathlib.Path or None
         The log of the stage that failed.
+    is_running : bool
+        Whether a fit of the run has been started and not ended.
     """
 
-    name: str
-    label: str
-    settings: str
-    seeds: tuple[int, ...]
+    row: index.Row
     diagnostics: dict[str, Any] | None
     log: Path | None
+    is_running: bool = False
+
+    @property
+    def name(self) -> str:
+        """The run's folder."""
+        return self.row.run
+
+    @property
+    def label(self) -> str:
+        """The run's arm."""
+        return self.row.arm
 
     @property
     def title(self) -> str:
         """The run's name for people."""
-        return f"{self.label}: {self.settings}" if self.settings else self.label
+        return f"{self.label}: {self.row.varied}" if self.row.settings else self.label
 
     @property
     def state(self) -> str:
         """One word or two on how it went."""
+        if self.is_running:
+            return "running"
         return "FAILED" if self.log else self.verdict
 
     @property
@@ -79,10 +93,7 @@ class Outcome:
     @property
     def last_line(self) -> str:
         """The last line that the failed stage wrote."""
-        lines = self.log.read_text(errors="replace").split("\n") if self.log else []
-        return next(
-            (line.strip() for line in reversed(lines) if line.strip()), "nothing was logged"
-        )
+        return last_line(self.log) if self.log else "nothing was logged"
 
 
 def read(home: Path) -> list[Outcome]:
@@ -98,11 +109,7 @@ def read(home: Path) -> list[Outcome]:
     UserError
         When there is no such experiment on disk.
     """
-    index = home / "index.csv"
-    if not index.is_file():
-        raise UserError(f"{home} holds no experiment yet (there is no {index})")
-    with index.open(newline="") as file:
-        return [_outcome(home, row) for row in csv.DictReader(file)]
+    return [_outcome(home, row) for row in index.read(home)]
 
 
 def read_diagnostics(path: Path) -> dict[str, Any]:
@@ -111,20 +118,112 @@ def read_diagnostics(path: Path) -> dict[str, Any]:
     return content
 
 
-def _outcome(home: Path, row: dict[str, str]) -> Outcome:
-    seeds = tuple(map(int, row["seeds"].split()))
-    failed = _failed_fit(FITS / row["fit_id"], seeds)
-    diagnostics = home / row["run"] / "diagnostics.json"
-    if failed is None and not any((home / row["run"] / "figures").glob("*.png")):
-        logs = [home / "logs" / f"{row['run']}.{stage}.log" for stage in ("plot", "diagnose")]
+def last_line(log: Path) -> str:
+    """Return the last line of a log that says something."""
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was logged")
+
+
+def running() -> list[Path]:
+    """Return the files that jobs have been started for, and have not ended, the oldest first.
+
+    Snakemake keeps a mark for each; those of a Snakemake that was killed stay.
+    """
+    found = []
+    for mark in MARKS.glob("*"):
+        with contextlib.suppress(ValueError, OSError):  # not ours, or gone by now
+            path = Path(base64.urlsafe_b64decode(mark.name).decode())
+            found.append((mark.stat().st_mtime, path))
+    return [path for _, path in sorted(found)]
+
+
+def progress(home: Path, row: index.Row, files: Mapping[str, str], source: Path) -> str:
+    """Say in a word or two what Snakemake would still have to do for a run.
+
+    Parameters
+    ----------
+    home : pathlib.Path
+        The experiment's folder.
+    row : Row
+        The run.
+    files : mapping
+        Name to path of each data file, but for those that were fetched, which do not change.
+    source : pathlib.Path
+        The model's file.
+
+    Returns
+    -------
+    str
+        ``missing``, ``partly`` (and how much), ``out of date`` (data or model changed since),
+        ``running``, ``failed``, ``did not converge`` or ``done``.
+    """
+    blocks = _blocks(FITS / row.fit_id, row.seeds)
+    present = {seed for block in blocks for seed in seeds_of(block.stem)} & set(row.seeds)
+    if _failed_fit(FITS / row.fit_id, row.seeds):
+        return "running" if _is_running(row) else "failed"
+    if not blocks:
+        return "missing"
+    if any(_is_old(block, files, source) for block in blocks):
+        return "out of date"
+    if len(present) < len(row.seeds):
+        return f"partly: {len(present)} of {len(row.seeds)} seeds"
+    outcome = _outcome(home, row)
+    posterior = home / row.run / "posterior.nc"
+    if outcome.log:
+        return "failed"
+    if outcome.diagnostics is None or not posterior.is_file() or _is_newer(blocks, posterior):
+        return "partly: fitted"
+    return "done" if outcome.diagnostics.get("converged") else "did not converge"
+
+
+def _blocks(folder: Path, seeds: tuple[int, ...]) -> list[Path]:
+    return [b for b in folder.glob("seeds_*.nc") if set(seeds).intersection(seeds_of(b.stem))]
+
+
+def _is_newer(paths: list[Path], than: Path) -> bool:
+    made = than.stat().st_mtime
+    return any(path.stat().st_mtime > made for path in paths)
+
+
+def _is_old(block: Path, files: Mapping[str, str], source: Path) -> bool:
+    """Tell whether data or model have changed since; files are opened only if they look newer."""
+    if not _is_newer([*map(Path, files.values()), source], block):
+        return False
+    import netCDF4
+
+    try:
+        with netCDF4.Dataset(block) as file:
+            data, text = json.loads(file.data_sha256), file.model_source
+    except (OSError, AttributeError):  # damaged, or not ours
+        return True
+    return text != source.read_text() or any(
+        data.get(name) != _sha256(path, Path(path).stat().st_mtime) for name, path in files.items()
+    )
+
+
+@functools.cache
+def _sha256(path: str, changed: float) -> str:
+    from bamopipe.provenance import sha256
+
+    return sha256(Path(path))
+
+
+def _outcome(home: Path, row: index.Row) -> Outcome:
+    failed = _failed_fit(FITS / row.fit_id, row.seeds)
+    diagnostics = home / row.run / "diagnostics.json"
+    if failed is None and not any((home / row.run / "figures").glob("*.png")):
+        logs = [home / "logs" / f"{row.run}.{stage}.log" for stage in ("plot", "diagnose")]
         failed = next((log for log in logs if log.is_file()), None)
-    return Outcome(
-        name=row["run"],
-        label=row["arm"],
-        settings=row["settings"],
-        seeds=seeds,
-        diagnostics=read_diagnostics(diagnostics) if diagnostics.is_file() else None,
-        log=failed,
+    found = read_diagnostics(diagnostics) if diagnostics.is_file() else None
+    return Outcome(row, found, failed, failed is not None and _is_running(row))
+
+
+def _is_running(row: index.Row) -> bool:
+    """Tell whether a block that wanted seeds are missing from is being made."""
+    folder = FITS / row.fit_id
+    return any(
+        path.parent == folder and set(row.seeds).intersection(seeds_of(path.stem))
+        for path in running()
     )
 
 

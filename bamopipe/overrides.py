@@ -7,7 +7,8 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Transformer, ValueType
+from hydra.core.override_parser.types import Glob, Override, Transformer, ValueType
+from hydra.errors import HydraException
 
 from bamopipe.errors import UserError, nearest
 
@@ -34,12 +35,14 @@ def parse(texts: Iterable[str], where: str) -> list[Override]:
     parser = OverridesParser.create(config_loader=loader)
     overrides: dict[str, Override] = {}
     for text in texts:
+        if not text.isprintable():
+            raise UserError(f"{text!r} in {where}: text has no line breaks or control characters")
         try:
             (override,) = parser.parse_overrides([text])
         except Exception as error:  # Hydra's grammar fails in many ways, all for one reason
             raise UserError(f"cannot read {text!r} in {where}: {_reason(error, text)}") from None
         key = override.key_or_group
-        if override.is_delete() or override.package is not None:
+        if not key or override.is_delete() or override.package is not None:
             raise UserError(f"{text!r} in {where}: expected key=value")
         if key == "experiment":
             raise UserError(f"{text!r} in {where}: the experiment is named once, as the first word")
@@ -53,12 +56,22 @@ def values(override: Override) -> list[Override]:
     """Spread an override that has several values into one for each."""
     if not override.is_sweep_override():
         return [override]
-    key = override.key_or_group
+    key, swept = override.key_or_group, override._value
     if not override.is_discrete_sweep():
         raise UserError(f"{key} is swept over an interval; use range(...) or choice(...)")
-    each = list(override.sweep_iterator(transformer=Transformer.identity))
+    if getattr(swept, "shuffle", False):
+        raise UserError(f"{key} is swept in random order, which would change with each start")
+    if isinstance(swept, Glob) and key not in GROUPS:
+        raise UserError(f"{key} cannot be swept by glob(): it chooses files of {', '.join(GROUPS)}")
+    try:
+        each = list(override.sweep_iterator(transformer=Transformer.identity))
+    except HydraException:  # such as range(3, 3)
+        each = []
     if not each:
-        raise UserError(f"{key}={override.get_value_element_as_str()} has no values")
+        what = f"no file in conf/{key} matches" if isinstance(swept, Glob) else "no values"
+        raise UserError(f"{str(override.input_line).lstrip('+')}: {what}")
+    if any(isinstance(value, Glob) for value in each):
+        raise UserError(f"{key}: glob() stands alone; put patterns into one, as in glob([a*,b*])")
     return [dataclasses.replace(override, value_type=ValueType.ELEMENT, _value=v) for v in each]
 
 
@@ -109,4 +122,9 @@ def _reason(error: Exception, text: str) -> str:
         return f"quote text that has brackets, as in key='{unknown.group(1)}(...)'"
     if text.count("=") > 1:
         return "quote text that has = in it, as in arms.a=['sampler=random_walk']"
+    if "=" in text.lstrip("=") and re.fullmatch(r"[\w.@/+~]+", text.partition("=")[0]):
+        return (
+            "expected a value, or several as in a,b or range(1, 5) or choice(a, b) or glob(a*); "
+            "text with other signs needs quotes"
+        )
     return f"expected key=value ({str(error).splitlines()[0]})"

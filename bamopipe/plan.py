@@ -5,7 +5,6 @@ runs have to be planned in seconds.
 """
 
 import dataclasses
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,14 +15,15 @@ from typing import Any
 
 import yaml
 
-from bamopipe import compose, source
+from bamopipe import compose, datafiles, source
 from bamopipe.blocks import cover
 from bamopipe.config import FIT_VERSION, Fit, canonical, fit_id, short_hash
 from bamopipe.errors import UserError, nearest
+from bamopipe.index import FITS, MOST_AXES, RESULTS, Row, axes, write
 
+# libyaml, which is four times as fast as Python, and writes the same.
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 DEFAULT_EXPERIMENT = "eight_schools"
-RESULTS = Path("results")
-FITS = RESULTS / "fits"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Run:
         Stands for `frozen`; the name of the fit's folder.
     inputs : tuple of str
         The data files and the model's source.
+    downloads : dict
+        Path -> what is fetched there: ``url``, ``sha256`` and ``name``.
     """
 
     label: str
@@ -52,6 +54,12 @@ class Run:
     plots: dict[str, Any]
     id: str
     inputs: tuple[str, ...]
+    downloads: dict[str, dict[str, str]]
+
+    @property
+    def data_files(self) -> dict[str, str]:
+        """Paths of data files by name, without those that are fetched."""
+        return _paths(self.frozen["data"]["files"])
 
     @property
     def name(self) -> str:
@@ -61,7 +69,8 @@ class Run:
     @property
     def text(self) -> str:
         """The frozen config for people to read; equal configs are equal text."""
-        return yaml.safe_dump(self.frozen, sort_keys=False, allow_unicode=True, width=100).strip()
+        options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
+        return str(yaml.dump(self.frozen, Dumper=DUMPER, **options)).strip()
 
     @property
     def plots_json(self) -> str:
@@ -126,11 +135,29 @@ class Plan:
         """Runs by their folder, without those that are left out."""
         return {run.name: run for run in self.runs if run.name not in self.without}
 
+    @cached_property
+    def downloads(self) -> dict[str, dict[str, str]]:
+        """What is fetched for any run, by its path."""
+        return {path: file for run in self.runs for path, file in run.downloads.items()}
+
     @property
     def pages(self) -> list[str]:
         """Names of the pages about the experiment as a whole."""
-        overview = ["overview"] if self.by_name and "evidence" not in self.without else []
-        return ["failures", *overview] if self.without else overview
+        if not self.by_name or "evidence" in self.without:
+            about_all = []
+        else:
+            about_all = ["overview", "sweep"] if self.axes else ["overview"]
+        return ["failures", *about_all] if self.without else about_all
+
+    @cached_property
+    def axes(self) -> list[str]:
+        """Settings that have several values, within an arm."""
+        return axes(self.rows)
+
+    @property
+    def sweep_figures(self) -> list[str]:
+        """Figures of the numbers of all runs against the settings that vary."""
+        return ["sweep"] if 0 < len(self.axes) <= MOST_AXES else []
 
     def blocks(self, run: Run) -> list[str]:
         """Files of posterior draws that together hold every wanted seed of a run."""
@@ -138,14 +165,14 @@ class Plan:
         present = [f.stem for f in folder.glob("seeds_*.nc")]
         return [str(folder / f"{b}.nc") for b in cover(self.seeds, present, self.seeds_per_block)]
 
+    @property
+    def rows(self) -> list[Row]:
+        """The runs as ``index.csv`` has them."""
+        return [Row(r.name, r.label, r.id, self.seeds, r.settings) for r in self.runs]
+
     def index(self) -> str:
         """List the runs as the text of a CSV file."""
-        rows = [("run", "arm", "fit_id", "settings", "seeds")]
-        seeds = " ".join(map(str, self.seeds))
-        for run in self.runs:
-            settings = "; ".join(f"{key}={value}" for key, value in run.settings.items())
-            rows.append((run.name, run.label, run.id, settings, seeds))
-        return "\n".join(",".join(map(_csv, row)) for row in rows)
+        return write(self.rows)
 
 
 def load(request: dict[str, Any]) -> Plan:
@@ -211,14 +238,17 @@ def load_or_exit(request: dict[str, Any]) -> Plan:
 def _run(composed: compose.Composed) -> Run:
     content = composed.content
     model = source.check(content)
-    for name, path in content["data"]["files"].items():
+    files = content["data"]["files"]
+    paths = _paths(files)
+    downloads = [file for name, file in files.items() if name not in paths]
+    for name, path in paths.items():
         if not Path(path).is_file():
             folder = Path(path).parent
             raise UserError(
                 f"data.files.{name}: there is no file {path!r}"
                 f"{nearest(path, [str(f) for f in folder.glob('*.*')])}"
             )
-        if Path(path).suffix not in (".csv", ".nc"):
+        if Path(path).suffix not in datafiles.ENDINGS:
             raise UserError(f"data.files.{name} must end in .csv or .nc, got {path!r}")
     frozen = {"fit_version": FIT_VERSION} | {
         field.name: content[field.name] for field in dataclasses.fields(Fit)
@@ -229,8 +259,13 @@ def _run(composed: compose.Composed) -> Run:
         frozen=frozen,
         plots=content["plots"],
         id=fit_id(frozen),
-        inputs=(*content["data"]["files"].values(), str(model.path)),
+        inputs=(*paths.values(), str(model.path)),
+        downloads={str(datafiles.place(file)): file for file in downloads},
     )
+
+
+def _paths(files: dict[str, Any]) -> dict[str, str]:
+    return {name: path for name, path in files.items() if isinstance(path, str)}
 
 
 def _texts(request: dict[str, Any], key: str) -> Sequence[str]:
@@ -238,7 +273,3 @@ def _texts(request: dict[str, Any], key: str) -> Sequence[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise UserError(f"{key} must be a list of text, got {value!r}; use `bamopipe run` instead")
     return value
-
-
-def _csv(field: str) -> str:
-    return '"' + field.replace('"', '""') + '"' if re.search(r'[",\n]', field) else field

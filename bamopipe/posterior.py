@@ -2,7 +2,8 @@
 
 Groups: ``posterior``, ``sample_stats``, ``smc`` (one row a temperature) or ``mcmc``, ``prior``,
 ``prior_predictive``, ``posterior_predictive``, ``log_likelihood``, ``observed_data`` and
-``constant_data``; with new data also ``predictions`` and ``predictions_constant_data``. Independent
+``constant_data``; with new data also ``predictions`` and ``predictions_constant_data``; and the
+bytes of the data files in ``data_files``. Independent
 seeds are stacked along ``chain``, with the seed of each chain as the coordinate ``seed``.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import psutil
 import xarray as xr
 
 from bamopipe.errors import UserError
@@ -127,12 +129,51 @@ def write(tree: xr.DataTree, path: str | os.PathLike) -> None:
 
 
 def read(path: str | os.PathLike) -> xr.DataTree:
-    """Read a netCDF file into memory, and close it."""
+    """Read a netCDF file into memory, and close it.
+
+    Raises
+    ------
+    UserError
+        When it cannot be read, or would not fit: a small file may declare arrays of any size.
+    """
     try:
         with xr.open_datatree(path, engine="netcdf4") as tree:
-            return tree.load()
-    except OSError as error:
-        raise UserError(f"the posterior {path} cannot be read: {error}") from None
+            needed, free = tree.nbytes, psutil.virtual_memory().available
+            if needed > free:
+                raise UserError(
+                    f"the posterior {path} has arrays of {needed / 2**30:.1f} GiB, more than the "
+                    f"{free / 2**30:.1f} GiB of memory that are free"
+                )
+            tree.load()
+    except UserError:
+        raise
+    except Exception as error:  # whatever the libraries make of a file that is no posterior
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"the posterior {path} cannot be read: {reason}") from None
+    problem = _problem(tree)
+    if problem:
+        raise UserError(f"{path} is no posterior of `bamopipe fit`: {problem}")
+    return tree
+
+
+def _problem(tree: xr.DataTree) -> str:
+    """Say what a tree lacks that every stage takes for granted; it may come from anybody."""
+    engines = {"smc", "mcmc"} & {*tree.children}
+    if "posterior" not in tree.children or len(engines) != 1:
+        return "it needs the group posterior, and either smc or mcmc"
+    for name, array in tree.children["posterior"].data_vars.items():
+        if array.dims[:2] != ("chain", "draw") or array.dtype.kind not in "biuf":
+            return f"its variable {name!r} is no array of numbers, by chain and draw"
+    chains = by_chain(tree)
+    seeds = chains.coords.get("seed", xr.DataArray("none"))
+    if seeds.dims != ("chain",) or seeds.dtype.kind not in "iu" or not seeds.size:
+        return "its chains have no seeds"
+    if "status" not in chains or not all(f"{w}_seconds" in chains for w in ("compile", "sample")):
+        return f"its group {engines.pop()} does not say how its chains ended and how long they took"
+    for name in ("log_evidence", "log_evidence_se"):
+        if not isinstance(tree.attrs.get(name), float | np.floating):
+            return f"its attribute {name} is no number"
+    return ""
 
 
 def dataset(

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 PACKAGES = (
     "bamopipe", "blackjax", "distrax", "jax", "jaxlib", "numpy", "tfp-nightly", "xarray",
 )  # fmt: skip
@@ -38,9 +40,35 @@ def describe(data_files: Mapping[str, str], model_source: Path) -> dict[str, str
     }
 
 
+KEPT_UP_TO = 64 * 2**20
+"""Bytes of data files that go into a posterior; of larger ones it has the hash alone."""
+
+
+def keep(data_files: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return the bytes of data files, so that a fit can be run again where they are not.
+
+    Parameters
+    ----------
+    data_files
+        Name -> path of each data file.
+
+    Returns
+    -------
+    dict
+        Name -> array of bytes, without the files for which there is no room; the smallest first.
+    """
+    kept, room = {}, KEPT_UP_TO
+    for name, path in sorted(data_files.items(), key=lambda item: Path(item[1]).stat().st_size):
+        room -= Path(path).stat().st_size
+        if room >= 0:
+            kept[name] = np.fromfile(path, np.uint8)
+    return kept
+
+
 def sha256(path: Path) -> str:
     """Hash the content of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def git_commit() -> str:

@@ -30,6 +30,29 @@ class Range:
         raise UserError(f"{key} must be {wanted}, got {value}")
 
 
+MOST_DEEP, MOST_PARTS = 50, 1_000_000
+
+
+def bounded(value: Any, key: str) -> Any:
+    """Return what was read from a file, or refuse it if it is nested deeply or very large.
+
+    A few lines of YAML can name a part again and again, and so stand for more than fits in memory.
+    """
+    layer, count = [value], 0
+    for _ in range(MOST_DEEP):
+        parts: list[Any] = []
+        for node in layer:
+            if isinstance(node, dict | list):
+                parts += node.values() if isinstance(node, dict) else node
+            count += 1
+            if count + len(parts) > MOST_PARTS:
+                raise UserError(f"{key} has more than {MOST_PARTS} parts; that is no config")
+        if not parts:
+            return value
+        layer = parts
+    raise UserError(f"{key} is nested more than {MOST_DEEP} deep; that is no config")
+
+
 def check(schema: Any, value: Any, key: str = "") -> dict[str, Any]:
     """Hold a config, or a part of it, against a dataclass of this module.
 

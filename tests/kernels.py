@@ -337,12 +337,14 @@ A variable of which `gibbs` is told nothing is drawn from its full conditional w
 
 Other variables that take whole numbers move by one, and all others have a Gaussian random walk, in
 which elements that are independent given all other variables are accepted or rejected by
-themselves; or, where more than ten coordinates depend on each other, Hamiltonian Monte Carlo (`hmc`),
-and `elliptical_slice` for Gaussian processes. At the end of a sweep all variables of up to ten
-coordinates **walk together**, and carry along what they shift and scale: when the mean and the spread
-of a group move, its members move with them, as in a non-centred parametrisation (Yu and Meng 2011).
-So variables that hang on each other, and spreads that their members would hold fast, move well
-without rewriting the model. It is left out where `order` is given. All this is read off the program of the log densities, link functions, tables and groups
+themselves; or, where more than ten coordinates depend on each other, Hamiltonian Monte Carlo
+(`hmc`), and `elliptical_slice` for Gaussian processes. At the end of a sweep all variables of up to
+ten coordinates **walk together**, and carry along what they shift and scale: when the mean and the
+spread of a group move, its members move with them, as in a non-centred parametrisation (Yu and Meng
+2011). So variables that hang on each other, and spreads that their members would hold fast, move
+well without rewriting the model. It is left out where `order` is given.
+
+All this is read off the program of the log densities, link functions, tables and groups
 (`effect[group]`) included, and in doubt not assumed; `kernel.describe()` and `bamopipe check` say
 what was found. Latent children are never tempered. What is named has what is named.
 

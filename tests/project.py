@@ -34,6 +34,9 @@ elif command == "compare":
     (out / "evidence.csv").write_text("run,log_evidence\ngibbs,-36.1\n")
     (out / "evidence.png").write_bytes(b"png")
     (out / "summary.csv").write_text("run,variable,mean\ngibbs,mu,5.8\n")
+elif command == "sweep":
+    for name in ("sweep.html", "sweep.csv", "sweep.png"):
+        Path(words[0], name).write_text("sweep")
 elif command != "status":
     out.write_text(command)
 if command == "diagnose":

@@ -97,6 +97,10 @@ def test_stage_compares_runs_on_disk(tmp_path):
             [seed],
             tmp_path / name / "posterior.nc",
         )
+    (tmp_path / "index.csv").write_text(
+        "run,arm,fit_id,seeds,a\ngibbs-00000000,gibbs,00000000,0,1\n"
+        "random_walk-11111111,random_walk,11111111,1,2\n"
+    )
     compare.main(sorted(tmp_path.glob("*/posterior.nc")), tmp_path, {"dpi": 50})
     table = pd.read_csv(tmp_path / "evidence.csv").set_index("arm")
     assert set(table.index) == {"gibbs", "random_walk"}

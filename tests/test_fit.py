@@ -107,6 +107,7 @@ def test_posterior_has_the_groups_and_dimensions_of_arviz(fitted):
             "log_likelihood",
             "observed_data",
             "constant_data",
+            "data_files",
         }
         theta = tree["posterior"]["theta"]
         assert theta.dims == ("chain", "draw", "school")

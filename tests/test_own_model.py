@@ -71,6 +71,10 @@ def test_three_files_are_enough_and_a_prior_is_swapped_by_text(folder):
         settings = [row["settings"] for row in csv.DictReader(file)]
     assert sorted(settings) == ["model.sigma=Exponential(1)", "model.sigma=HalfNormal(2)"]
     assert (home / "report.html").stat().st_size > 100_000
+    assert (home / "sweep.png").is_file()
+    with (home / "sweep.csv").open() as file:
+        priors = [row["model.sigma"] for row in csv.DictReader(file)]
+    assert priors == ["HalfNormal(2)", "Exponential(1)"]
 
 
 def test_many_subjects_are_one_sweep_and_one_table(folder):

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 import project
-from bamopipe import plan
+from bamopipe import index, plan
 from bamopipe.blocks import cover, parse_seeds
 from bamopipe.errors import UserError, nearest
 
@@ -49,7 +50,6 @@ def test_the_default_experiment_has_two_arms_and_two_seeds():
         "seeds=[5]",
         "seeds_per_block=1",
         "plots.style=ggplot",
-        "+trusted=[models,other]",
         "inference.num_particles=10000.0",
         "inference.num_chains=4",
         "model.mu='Normal(0.0,scale=10)'",
@@ -138,19 +138,66 @@ def test_sweeps_are_cartesian_over_arms_and_values():
 
 
 @pytest.mark.parametrize(
-    ("text", "count"),
-    [("range(100, 400, 100)", 3), ("choice(100, 200)", 2), ("'100,200,300,400'", 4)],
+    ("key", "text", "swept"),
+    [
+        ("inference.num_particles", "range(100, 400, 100)", ["100", "200", "300"]),
+        ("inference.num_particles", "choice(200, 100)", ["200", "100"]),
+        ("inference.num_particles", "100,200,300,400", ["100", "200", "300", "400"]),
+        ("inference.num_particles", "sort(300, 100, reverse=true)", ["300", "100"]),
+        ("sampler", "glob([n*, hm*])", ["hmc", "nuts"]),
+        ("sampler", "glob(*walk, exclude=e*)", ["random_walk"]),
+        ("model.mu", 'choice("Normal(0, 5)", "Cauchy(0, 5)")', ["Normal(0, 5)", "Cauchy(0, 5)"]),
+    ],
 )
-def test_an_experiment_sweeps_in_the_same_grammar(text, count):
-    text = text.strip("'")
-    made = load(f"+sweep={{inference.num_particles: '{text}'}}", experiment="single")
-    assert len(made.runs) == count
+def test_an_experiment_and_the_command_line_sweep_in_the_same_grammar(key, text, swept):
+    given = load(f"{key}={text}", experiment="single")
+    with Path("conf/experiment/swept.yaml").open("w") as file:
+        yaml.safe_dump({"sweep": {key: text}}, file)
+    content = Path("conf/experiment/swept.yaml").read_text()
+    Path("conf/experiment/swept.yaml").write_text(f"# @package _global_\n{content}")
+    try:
+        kept = load(experiment="swept")
+    finally:
+        Path("conf/experiment/swept.yaml").unlink()
+    assert [run.settings[key] for run in given.runs] == swept
+    assert [(r.id, r.settings) for r in kept.runs] == [(r.id, r.settings) for r in given.runs]
+
+
+def test_a_sweep_goes_over_every_arm_and_arms_may_choose_the_group_it_is_in():
+    arms = ["+arms.a=['inference=mcmc']", "+arms.b=['inference=mcmc','inference.num_thin=2']"]
+    made = load(*arms, "inference.num_samples=10,20", "sampler=nuts,hmc", experiment="single")
+    assert len(made.runs) == 8
+    assert {run.frozen["inference"]["name"] for run in made.runs} == {"mcmc"}
+    thinned = [run for run in made.runs if run.frozen["inference"]["num_thin"] == 2]
+    assert [run.settings for run in thinned] == [
+        {"inference.num_samples": draws, "sampler": sampler}
+        for draws in ("10", "20")
+        for sampler in ("nuts", "hmc")
+    ]
+
+
+def test_the_index_has_a_column_for_each_swept_setting(tmp_path):
+    made = load("inference.num_particles=10,20", "model.mu='Normal(0,5)','Normal(0,7)'")
+    (tmp_path / "index.csv").write_text(made.index() + "\n")
+    assert index.read(tmp_path) == made.rows
+    first = made.index().splitlines()[0]
+    assert first == "run,arm,fit_id,seeds,inference.num_particles,model.mu"
 
 
 def test_groups_can_be_swept_by_pattern():
     made = load("sampler=glob(*)", experiment="single")
     samplers = {path.stem for path in Path("conf/sampler").glob("*.yaml")}
     assert {run.settings["sampler"] for run in made.runs} == samplers
+
+
+def test_a_sweep_has_a_page_and_up_to_two_settings_a_figure():
+    swept = ["inference.num_particles=10,20", "inference.num_chains=2,3"]
+    figures = [load(*swept[:n], experiment="single").sweep_figures for n in (0, 1, 2)]
+    assert figures == [[], ["sweep"], ["sweep"]]
+    three = load(*swept, "inference.target_ess=0.5,0.6", experiment="single")
+    assert three.sweep_figures == []
+    assert three.pages == ["overview", "sweep"]
+    assert load().pages == ["overview"]  # arms are no sweep
 
 
 def test_the_command_line_wins_over_the_experiments_sweep():
@@ -189,7 +236,7 @@ def test_mangled_requests(request_, message):
         ("model.mu=Normal(0, 1)", "quote text that has brackets"),
         ("model.mu=3", "model.mu must be a prior"),
         ("+model.nu=3", "unknown setting model.nu; did you mean 'mu'"),
-        ("model._target_=os.system", "package 'os', which `trusted` in the config does not list"),
+        ("model._target_=os.system", "package 'os', which `trusted` in conf/config.yaml does not"),
         ("model._target_=bamopipe.models.nine.model", "there is no file bamopipe/models/nine.py"),
         ("data.files.schools=data/none.csv", "data.files.schools: there is no file"),
         ("data.files={}", "data.files.schools is missing"),
@@ -200,15 +247,30 @@ def test_mangled_requests(request_, message):
         ("inference.num_chains=4,4", "2 runs of experiment 'eight_schools' are the same"),
         ("seeds=[]", "seeds must be one or more different numbers"),
         ("seeds=[1,1]", "seeds must be one or more different numbers"),
-        ("seeds=[-1]", r"seeds\[0\] must be"),
+        ("seeds=[-1]", "seeds[0] must be"),
         ("~model.mu=3", "expected key=value"),
         ("plots.style=ggplt", "plots.style has no style 'ggplt'; did you mean 'ggplot'"),
         ("inference.num_chains=${x}", "Interpolation key 'x' not found"),
+        ("inference.num_chains=range(3,3)", "inference.num_chains=range(3,3): no values"),
+        ("inference.num_chains=interval(1,3)", "num_chains is swept over an interval"),
+        ("inference.num_chains=shuffle(1,2)", "num_chains is swept in random order"),
+        ("inference.num_chains=glob(*)", "num_chains cannot be swept by glob"),
+        ("inference.num_chains=2,,3", "cannot read 'inference.num_chains=2,,3'"),
+        ("inference.num_chains=range(a)", "or several as in a,b or range(1, 5)"),
+        ("+plots=glob(z*)", "plots=glob(z*): no file in conf/plots matches"),
+        ("data=eight_schools,glob(e*)", "data: glob() stands alone"),
+        ("+sweep={precision: [1, 2]}", "sweep.precision must be text in Hydra's grammar"),
+        ("+sweep={precision: 'range(2'}", "cannot read 'precision=range(2' in sweep"),
+        ("+sweep={precison: 'a,b'}", "unknown setting precison in arm 'gibbs'; did you mean"),
+        ("+sweep={seeds: '1,2'}", "seeds cannot be varied between runs"),
+        ("+sweep={sampler: 'nuts,hmc'}", "sampler is set by arm 'gibbs' and again beside it"),
+        ("=3", "expected key=value"),
     ],
 )
 def test_bad_overrides_are_told_in_one_sentence(override, message):
-    with pytest.raises(UserError, match=message.replace("(", r"\(")) as caught:
+    with pytest.raises(UserError) as caught:
         load(override)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

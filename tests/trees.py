@@ -220,9 +220,10 @@ def large():
     )
 
 
-def write_block(path, seed):
+def write_block(path, seed, **attrs):
     """Write what ``fit`` leaves for one seed of four chains."""
     made = eight_schools(chains=4, draws=500, key=seed)
+    made.attrs.update(attrs)
     for group in made.children.values():
         if "seed" in group.coords:
             group.coords["seed"] = ("chain", np.full(4, seed))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from bamopipe.errors import UserError
 from bamopipe.graph import diagram
 from bamopipe.graph.formula import formula, function_name, number
 
@@ -164,14 +165,17 @@ class Graph:
 
     @classmethod
     def from_json(cls, text: str) -> "Graph":
-        """Read what `to_json` wrote."""
-        content = json.loads(text)
+        """Read what `to_json` wrote; a `UserError` for anything else."""
         nodes = []
-        for node in content["nodes"]:
-            for name in ("shape", "dims"):
-                node[name] = None if node[name] is None else tuple(node[name])
-            nodes.append(GraphNode(**node))
-        return cls(content["name"], tuple(nodes))
+        try:
+            content = json.loads(text)
+            for node in content["nodes"]:
+                for name in ("shape", "dims"):
+                    node[name] = None if node[name] is None else tuple(node[name])
+                nodes.append(GraphNode(**node))
+            return cls(content["name"], tuple(nodes))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise UserError("the graph of the model in the posterior cannot be read") from None
 
     def dot(self) -> str:
         """Write the graph in Graphviz's DOT; see `bamopipe.graph.diagram.dot`."""

@@ -64,7 +64,16 @@ class ProgressReport:
         if self._bar is not None:
             self._bar.update(self._task, completed=fraction, detail=detail)
         else:
-            logger.info("%s: %s", self._title, detail)
+            logger.info("%s: %s, %s", self._title, percent(fraction), detail)
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction as people say it; `bamopipe status --follow` reads it in the logs.
+
+    >>> percent(0.426)
+    '43 %'
+    """
+    return f"{100 * fraction:.0f} %"
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,5 @@
 """The compare stage: the runs of an experiment side by side, as tables and a figure."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bamopipe import posterior
+from bamopipe import index, posterior
 from bamopipe.comparison import Evidence, evidence_table
 from bamopipe.files import atomic_write
 from bamopipe.plots import evidence, style
@@ -25,12 +24,12 @@ def main(posteriors: list[Path], out: Path, settings: dict[str, Any]) -> None:
         ``diagnostics.json`` and ``summary.csv`` beside it.
     out : pathlib.Path
         The folder for ``evidence.csv``, ``evidence.png`` and ``summary.csv``, the summaries of all
-        runs in one table. Its ``index.csv``, if there is one, says what was swept.
+        runs in one table. Its ``index.csv`` says what was swept.
     settings : dict
         ``style`` and ``dpi``, as in `bamopipe.plots.style.save`.
     """
-    swept = _swept(out / "index.csv")
-    runs = [_read(path, swept.get(path.parent.name, "")) for path in posteriors]
+    varied = {row.run: row.varied for row in index.read(out)}
+    runs = [_read(path, varied[path.parent.name]) for path in posteriors]
     parts = [pd.read_csv(path.with_name("summary.csv")) for path in posteriors]
     for run, part in zip(runs, parts, strict=True):
         part.insert(0, "run", run.run)
@@ -50,14 +49,6 @@ def _log_evidences(tree: xr.DataTree) -> np.ndarray:
     if "log_evidence" in chains:
         return chains["log_evidence"].values
     return np.full(chains.sizes["chain"], np.nan)
-
-
-def _swept(index: Path) -> dict[str, str]:
-    """Read what distinguishes the runs."""
-    if not index.is_file():
-        return {}
-    with index.open(newline="") as file:
-        return {row["run"]: row["settings"] for row in csv.DictReader(file)}
 
 
 def _read(path: Path, settings: str) -> Evidence:

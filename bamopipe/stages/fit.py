@@ -7,17 +7,16 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bamopipe import source
-from bamopipe.config import Frozen
+from bamopipe import datafiles, source
+from bamopipe.config import read_frozen
 from bamopipe.distributions import text
 from bamopipe.errors import UserError
-from bamopipe.schema import check
 
 logger = logging.getLogger("bamopipe")
 
@@ -36,48 +35,91 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
     threads
         CPU cores to use; all by default.
     """
-    logging.basicConfig(format="%(message)s")
-    logger.setLevel(logging.INFO)
     frozen = read_config(config)
     model_file = source.check(frozen).path
+    prepare(frozen, threads)
+
+    from bamopipe import programs, provenance
+
+    files = {n: str(datafiles.place(entry)) for n, entry in frozen["data"]["files"].items()}
+    unfinished = out.with_name(f"{out.stem}.unfinished")
+    with programs.shared(frozen["model"]["_target_"]):
+        engine = build_engine(frozen)
+        attrs = {
+            "config": json.dumps(frozen, sort_keys=True),
+            "fit_id": config.parent.name,
+            **provenance.describe(files, model_file),
+        }
+        draw(engine, seeds, attrs, files, out, unfinished)
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def prepare(frozen: Mapping[str, Any], threads: int | None) -> None:
+    """Set up logging, precision and processor cores, before anything is computed."""
+    logging.basicConfig(format="%(message)s")
+    logger.setLevel(logging.INFO)
 
     import jax
 
-    from bamopipe import posterior, programs, provenance
     from bamopipe.inference.devices import NUM_THREADS
 
     if threads is not None:
         os.environ[NUM_THREADS] = str(threads)
-
     jax.config.update("jax_enable_x64", frozen["precision"] == "float64")
-    unfinished = out.with_name(f"{out.stem}.unfinished")
-    files = []
-    with programs.shared(frozen["model"]["_target_"]):
-        engine = build_engine(frozen)
-        engine.check_memory(len(seeds))
-        attrs = {
-            "config": json.dumps(frozen, sort_keys=True),
-            "fit_id": config.parent.name,
-            **provenance.describe(frozen["data"]["files"], model_file),
-        }
-        for seed in seeds:
-            files.append(_fit_seed(engine, seed, attrs, unfinished))
-    if len(files) == 1:
-        os.replace(files[0], out)  # its arrays may exceed the memory
+
+
+def draw(
+    engine,
+    seeds: list[int],
+    attrs: Mapping[str, Any],
+    files: Mapping[str, str],
+    out: Path,
+    unfinished: Path,
+) -> None:
+    """Fit with each seed and write all posteriors, with the data files, to one file.
+
+    Parameters
+    ----------
+    engine
+        From `build_engine`.
+    seeds
+        Each gives its own, independent chains.
+    attrs
+        Provenance.
+    files
+        Name -> path of each data file.
+    out
+        The netCDF file.
+    unfinished
+        A folder beside `out` for what is taken up again if the process is killed.
+    """
+    import xarray as xr
+
+    from bamopipe import posterior, provenance
+
+    engine.check_memory(len(seeds))
+    kept = provenance.keep(files)
+    data = xr.Dataset({name: (f"{name}_bytes", content) for name, content in kept.items()})
+    for values in data.data_vars.values():
+        values.encoding["zlib"] = True
+    paths = [_fit_seed(engine, seed, attrs, data, unfinished) for seed in seeds]
+    if len(paths) == 1:
+        os.replace(paths[0], out)  # its arrays may exceed the memory
     else:
-        trees = [posterior.read(file) for file in files]
+        trees = [posterior.read(path) for path in paths]
         posterior.write(posterior.concatenate(trees, seeds), out)
-    shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path) -> Path:
+def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], data, unfinished: Path) -> Path:
     """Fit with one seed, and return the file; an earlier process, now killed, may have made it."""
     import jax
+    import xarray as xr
 
     from bamopipe import posterior
     from bamopipe.inference.checkpoint import identity
     from bamopipe.inference.datatree import to_datatree
     from bamopipe.inference.result import Draws, Result
+    from bamopipe.record import FILES
 
     key = jax.random.key(seed)
     place = unfinished / f"seed_{seed}-{identity(engine, key)[:12]}"
@@ -92,7 +134,9 @@ def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path) -> 
         )
     for status in set(result.status) - {"ok"}:
         logger.warning("seed %d: %s", seed, status)
-    posterior.write(to_datatree(engine, result, seed, attrs), done)
+    tree = to_datatree(engine, result, seed, attrs)
+    tree[FILES] = xr.DataTree(data)
+    posterior.write(tree, done)
     checkpoint.unlink(missing_ok=True)
     if isinstance(result, Draws) and result.folder:
         shutil.rmtree(result.folder, ignore_errors=True)
@@ -102,22 +146,30 @@ def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path) -> 
 def read_config(path: Path) -> dict[str, Any]:
     """Read and check a frozen config."""
     try:
-        return check(Frozen, yaml.safe_load(path.read_text()), str(path))
+        return read_frozen(yaml.safe_load(path.read_text()), str(path))
     except OSError as error:
         raise UserError(f"the config {path} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"the config {path} is no YAML: {' '.join(str(error).split())}") from None
 
 
-def build_engine(frozen: Mapping[str, Any]):
-    """Make the model, the kernel and the engine that a frozen config describes."""
+def build_engine(frozen: Mapping[str, Any], function: Callable | None = None):
+    """Make the model, the kernel and the engine that a frozen config describes.
+
+    Parameters
+    ----------
+    frozen
+        The config, which has been checked.
+    function
+        The model function; by default the one that the config names.
+    """
     import blackjax
     from blackjax.smc import resampling
 
     from bamopipe.inference import MCMCInference, SMCInference
     from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 
-    model = build_model(frozen)
+    model = build_model(frozen, function)
     sampler = dict(frozen["sampler"])
     if sampler.pop("name") == "gibbs":
         steps = {variables: dict(step) for variables, step in sampler.pop("steps").items()}
@@ -134,31 +186,35 @@ def build_engine(frozen: Mapping[str, Any]):
     return engine(model, kernel, precision=frozen["precision"], **settings)
 
 
-def build_model(frozen: Mapping[str, Any]):
+def build_model(frozen: Mapping[str, Any], function: Callable | None = None):
     """Call the model function of a frozen config, which has been checked, with data and priors."""
     from bamopipe.base import Model
     from bamopipe.distributions import from_text
 
     settings = dict(frozen["model"])
     path = settings.pop("_target_")
-    module, _, function = path.rpartition(".")
+    module, _, called = path.rpartition(".")
     settings = {
         name: from_text.build(value) if text.is_prior(value) else value
         for name, value in settings.items()
     }
-    data = {name: load_data(name, Path(file)) for name, file in frozen["data"]["files"].items()}
+    data = {
+        name: load_data(name, datafiles.ready(f"data.files.{name}", entry))
+        for name, entry in frozen["data"]["files"].items()
+    }
     # The project's own models live in its folder, which is not on the path of a console script.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        model = getattr(importlib.import_module(module), function)(data, **settings)
+        function = function or getattr(importlib.import_module(module), called)
+        model = function(data, **settings)
     except UserError:
         raise
     except Exception as error:  # whatever the person's own code raises is theirs to read, briefly
         columns = [f"{name} has {', '.join(map(str, table))}" for name, table in data.items()]
         hint = f"; {'; '.join(columns)}" if isinstance(error, KeyError) else ""
         frames = traceback.extract_tb(error.__traceback__)
-        place = next((frame for frame in frames[::-1] if frame.name == function), frames[-1])
+        place = next((frame for frame in frames[::-1] if frame.name == called), frames[-1])
         raise UserError(
             f"the model {path} failed with {type(error).__name__}: {error}{hint} "
             f"({os.path.relpath(place.filename)}, line {place.lineno})"
@@ -183,5 +239,9 @@ def load_data(name: str, path: Path):
     if path.suffix == ".nc":
         import xarray as xr
 
-        return xr.load_dataset(path)
+        try:
+            return xr.load_dataset(path, engine="netcdf4")
+        except Exception as error:  # whatever the libraries make of a file that is something else
+            reason = " ".join(str(error).split())
+            raise UserError(f"data.files.{name}: {path} is no netCDF file: {reason}") from None
     raise UserError(f"data.files.{name}: {path} has an unknown format; expected .csv or .nc")

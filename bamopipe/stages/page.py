@@ -20,6 +20,9 @@ th { border-bottom: 2px solid #cbd2d9; font-weight: 600; } td { border-bottom: 1
 pre { background: #f5f7fa; padding: .8rem 1rem; overflow-x: auto; font-size: 13px; }
 """
 
+# Columns of sweep.csv that are no settings; the names of settings are shown as they are written.
+SWEEP = ("arm", "log_evidence", "log_evidence_se", "ess", "r_hat", "seconds", "verdict")
+
 PASSED = "<span class='good'>✓</span>"
 WARNED = "<span class='warned'>!</span>"
 FAILED = "<span class='bad'>✗</span>"
@@ -31,11 +34,16 @@ def main(kind: str, out: Path) -> None:
     Parameters
     ----------
     kind : str
-        ``summary`` of a run, or ``overview`` or ``failures`` of an experiment.
+        ``summary`` of a run, or ``overview``, ``sweep`` or ``failures`` of an experiment.
     out : pathlib.Path
         The HTML file, in the folder that it is about.
     """
-    write = {"summary": _summary, "overview": _overview, "failures": _failures}[kind]
+    write = {
+        "summary": _summary,
+        "overview": _overview,
+        "sweep": _sweep,
+        "failures": _failures,
+    }[kind]
     body = "\n".join(write(out.parent))
     with atomic_write(out) as temporary:
         temporary.write_text(
@@ -78,8 +86,8 @@ def _overview(home: Path) -> Iterable[str]:
         if run.name not in evidence:
             continue
         colour = "good" if run.verdict == "converged" else "bad"
-        seeds = ", ".join(map(str, run.seeds))
-        cells = (run.label, run.settings, seeds, run.evidence, run.seconds)
+        seeds = ", ".join(map(str, run.row.seeds))
+        cells = (run.label, run.row.varied, seeds, run.evidence, run.seconds)
         numbers = (_cell(evidence[run.name].get(c, "")) for c in columns)
         verdict = f"<span class='{colour}'>{run.verdict.lower()}</span>"
         rows.append((*map(escape, cells), verdict, *numbers))
@@ -88,6 +96,23 @@ def _overview(home: Path) -> Iterable[str]:
     yield _table(rows)
     if remarks:
         yield f"<h2>Remarks</h2><ul>{''.join(remarks)}</ul>"
+
+
+def _sweep(home: Path) -> Iterable[str]:
+    """Show the runs with a column for each setting that varies."""
+    with (home / "sweep.csv").open(newline="") as file:
+        head, *rows = csv.reader(file)
+    yield "<h1>The settings that vary</h1>"
+    yield (
+        "<p>Of all scalars of a run, the smallest effective sample size (<code>ess</code>) and the "
+        "largest <code>r_hat</code>. Only runs on the same data have evidences that compare.</p>"
+    )
+    table = [[name.replace("_", " ") if name in SWEEP else escape(name) for name in head]]
+    for row in rows:
+        *cells, verdict = row
+        colour = "good" if verdict == "converged" else "bad"
+        table.append([*map(_cell, cells), f"<span class='{colour}'>{escape(verdict)}</span>"])
+    yield _table(table)
 
 
 def _failures(home: Path) -> Iterable[str]:

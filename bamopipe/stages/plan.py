@@ -1,14 +1,16 @@
-"""Show what an experiment consists of and how much of it is there."""
+"""Show which runs an experiment consists of, and how much of each is there."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from bamopipe import plan
+from bamopipe import outcome, plan
+from bamopipe.stages import disk
 from bamopipe.stages.table import layout
 
 
 def main(experiment: str | None, overrides: Sequence[str]) -> None:
-    """Print the runs of an experiment.
+    """Print the runs of an experiment, what varies between them, and their state.
 
     Parameters
     ----------
@@ -19,14 +21,28 @@ def main(experiment: str | None, overrides: Sequence[str]) -> None:
     """
     name = experiment or plan.DEFAULT_EXPERIMENT
     made = plan.load({"experiment": name, "overrides": list(overrides)})
-    rows = [("run", "settings", "blocks")]
-    for run in made.runs:
-        settings = ", ".join(f"{key}={value}" for key, value in run.settings.items())
-        blocks = [
-            f"{Path(block).stem} ({'done' if Path(block).is_file() else 'to do'})"
-            for block in made.blocks(run)
-        ]
-        rows.append((run.name, settings, " ".join(blocks)))
-    seeds = ", ".join(map(str, made.seeds))
-    print(f"{made.home}: {len(made.runs)} runs, seeds {seeds}")
+    states = [
+        outcome.progress(Path(made.home), row, run.data_files, Path(run.inputs[-1]))
+        for row, run in zip(made.rows, made.runs, strict=True)
+    ]
+    rows: list[tuple[str, ...]] = [("run", *made.rows[0].settings, "seeds", "state")]
+    for row, each in zip(made.rows, states, strict=True):
+        rows.append((row.run, *row.settings.values(), shorten(row.seeds), each))
+    counts = Counter(each.partition(":")[0] for each in states)
     print(layout(rows))
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items())
+    print(f"{made.home}: {len(made.runs)} run{'s' * (len(made.runs) > 1)} ({summary})")
+    needed = disk.describe(made)
+    if needed:
+        print(needed)
+
+
+def shorten(seeds: Sequence[int]) -> str:
+    """Write seeds shortly.
+
+    >>> shorten([0, 1]), shorten(range(200))
+    ('0, 1', '0-199')
+    """
+    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]}-{seeds[-1]}"
+    return ", ".join(map(str, seeds))

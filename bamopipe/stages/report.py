@@ -15,7 +15,7 @@ from bamopipe.plots import FIGURES
 
 STYLE = "report/style.css"
 # The rules that make, from finished fits, what a report shows.
-CONTENT = ("content", "index", "diagnose", "plot", "compare", "failures")
+CONTENT = ("content", "index", "diagnose", "plot", "compare", "sweep", "failures")
 
 
 def main(request: dict[str, Any], out: Path, partial: bool) -> None:
@@ -53,7 +53,8 @@ def _missing(made: plan.Plan, evidence: bool = False) -> list[str]:
         files += [home / run.name / "summary.html", *map(Path, made.blocks(run))]
         if not all(file.is_file() for file in files):
             names.append(run.name)
-    if evidence and not (home / "overview.html").is_file():
+    pages = [home / f"{page}.html" for page in made.pages if page != "failures"]
+    if evidence and not all(page.is_file() for page in pages):
         names.append("evidence")
     return names
 

@@ -10,6 +10,10 @@ import yaml
 
 from bamopipe import plan
 from bamopipe.files import atomic_write
+from bamopipe.stages import disk
+
+MANY_RUNS = 10
+"""From so many on, it is told beforehand how much disk they will take."""
 
 
 def main(experiment: str, overrides: Sequence[str], flags: Sequence[str]) -> None:
@@ -26,7 +30,12 @@ def main(experiment: str, overrides: Sequence[str], flags: Sequence[str]) -> Non
         For Snakemake.
     """
     request = {"experiment": experiment, "overrides": list(overrides)}
-    home = plan.load(request).home
+    made = plan.load(request)
+    home = made.home
+    if len(made.runs) >= MANY_RUNS:
+        needed = disk.describe(made, build=True)
+        if needed:
+            print(needed, file=sys.stderr)
     words = ["--config", f"experiment={experiment}"]
     if overrides:
         record = Path(home) / "overrides.yaml"

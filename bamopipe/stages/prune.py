@@ -1,0 +1,80 @@
+"""Remove the results that no experiment uses."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from bamopipe import compose, plan
+from bamopipe.errors import UserError
+from bamopipe.index import FITS, RESULTS
+from bamopipe.stages.disk import bytes_text
+from bamopipe.stages.explain import request_of
+
+
+def main(remove: bool) -> None:
+    """List what no experiment uses, and remove it if told to.
+
+    In use are the runs of every experiment in ``conf/experiment``, and of every folder in
+    ``results/`` that `bamopipe run` made with overrides and whose experiment still exists. Of the
+    rest, these are listed: fits, folders of runs within an experiment, and experiments whose file
+    is gone. Nothing else in ``results/`` and nothing outside it is ever touched.
+
+    Parameters
+    ----------
+    remove : bool
+        Remove them.
+    """
+    if any(Path(".snakemake/locks").glob("*")):
+        raise UserError(
+            "nothing is pruned while Snakemake runs here (or was killed: then `snakemake --unlock`)"
+        )
+    unused = [path for path in _unused() if _is_ours(path)]
+    if not unused:
+        print(f"everything in {RESULTS}/ is used by an experiment")
+        return
+    total = 0
+    for path in unused:
+        size = sum(f.lstat().st_size for f in path.rglob("*") if not f.is_dir())
+        total += size
+        print(f"  {path}  {bytes_text(size)}")
+        if remove:
+            shutil.rmtree(path)
+    print(f"{'removed' if remove else 'not used'}: {len(unused)}, {bytes_text(total)}")
+    if not remove:
+        print("remove them with: bamopipe prune --yes")
+
+
+def _unused() -> Iterator[Path]:
+    known = set(compose.experiments())
+    folders = [home for home in sorted(RESULTS.glob("*/")) if (home / "index.csv").is_file()]
+    gone = [home for home in folders if home.name.partition("+")[0] not in known]
+    wanted: set[str] = set()
+    runs: dict[Path, set[str]] = {}
+    requests = {RESULTS / name: {"experiment": name} for name in sorted(known)}
+    requests |= {h: request_of(h) for h in folders if "+" in h.name and h not in gone}
+    for home, request in requests.items():
+        try:
+            made = plan.load(request)
+        except UserError as error:
+            raise UserError(
+                f"nothing is pruned, since it is not known what {home} uses ({error}); mend that, "
+                "or remove that folder by hand"
+            ) from None
+        wanted |= set(made.by_id)
+        runs[Path(made.home)] = set(made.by_name)
+    yield from gone
+    for home in folders:
+        if home in runs:
+            yield from (r for r in sorted(home.glob("*-*/")) if r.name not in runs[home])
+    yield from (fit for fit in sorted(FITS.glob("*/")) if fit.name not in wanted)
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether a folder is one that the pipeline made, in ``results/`` and no link."""
+    if path.is_symlink() or not path.resolve().is_relative_to(RESULTS.resolve()):
+        return False
+    if path.parent == FITS:
+        return bool(re.fullmatch("[0-9a-f]{8}", path.name))
+    is_run = re.fullmatch(r"\w[\w.]*-[0-9a-f]{8}", path.name)
+    return bool(is_run) or (path / "index.csv").is_file()
