@@ -176,7 +176,7 @@ def first_seed_is_done(line, folder):
 
 
 def some_draws_are_made(line, folder):
-    return line.startswith("MCMC of eight schools: step ")
+    return ", step " in line and "warm-up" not in line
 
 
 def hashes(path):
