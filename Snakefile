@@ -19,7 +19,7 @@ report: "report/workflow.rst"
 
 
 if workflow.is_main_process and not workflow.dryrun:
-    locks.take_over()
+    LOCK = locks.take_over()  # until Snakemake ends, however that is
 
 PLAN = load_or_exit(config)
 HOME = PLAN.home

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import IO
 
 FOLDER = Path(".snakemake")
-_held: list[IO[str]] = []  # open, and so locked, as long as this process lives
 
 
-def take_over(folder: Path = FOLDER) -> bool:
-    """Hold the project from now on, and remove what a killed Snakemake left of its lock.
+def take_over(folder: Path = FOLDER) -> IO[str] | None:
+    """Hold the project, and remove what a killed Snakemake left of its lock.
 
     If another Snakemake is alive nothing is done, and Snakemake itself says so.
 
@@ -25,8 +24,9 @@ def take_over(folder: Path = FOLDER) -> bool:
 
     Returns
     -------
-    bool
-        Whether this process holds the project.
+    file or None
+        The project is held until this file is closed, at the latest when the process ends. None if
+        another holds it.
     """
     folder.mkdir(exist_ok=True)
     file = (folder / "bamopipe.lock").open("w")
@@ -34,8 +34,7 @@ def take_over(folder: Path = FOLDER) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # held by another, or a file system without locks
         file.close()
-        return False
-    _held.append(file)
+        return None
     for stale in folder.glob("locks/*.lock"):
         stale.unlink(missing_ok=True)
-    return True
+    return file

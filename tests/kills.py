@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -30,6 +29,8 @@ from typing import NamedTuple
 import netCDF4
 import numpy as np
 from PIL import Image
+
+from bamopipe.files import TEMPORARY
 
 ROOT = Path(__file__).parent.parent
 # Chains of both engines, in blocks of one seed.
@@ -49,7 +50,6 @@ arms:
     - inference.num_warmup=100
 """
 COMMAND = [sys.executable, "-m", "bamopipe", "run", "kills", "--", "--cores", "2", "--quiet"]
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.(?P<kind>\w+)")
 PHASES = {"nc": "netCDF", "npz": "checkpoint", "npy": "checkpoint"}
 
 
