@@ -67,7 +67,7 @@ KillWait={kill_wait}
 MinJobAge=600
 JobRequeue=0
 
-PartitionName=all Nodes=ALL Default=YES MaxTime=60 DefaultTime=10 DefMemPerCPU=500 State=UP
+PartitionName=all Nodes=ALL Default=YES MaxTime=1-0 DefaultTime=10 DefMemPerCPU=500 State=UP
 """
 NODE = (
     "NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 Boards=1"
@@ -166,7 +166,9 @@ def start(folder: Path, kill_wait: int = 30) -> Iterator[Cluster]:
         cluster = Cluster(folder)
         try:
             subprocess.run(["slurmctld"], check=True)
-            _until(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)
+            _until(
+                lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0
+            )
             for node in NODES:
                 cluster.start_node(node)
             yield cluster
@@ -180,8 +182,12 @@ def _start_munge() -> None:
     """Start the daemon by which Slurm's others know each other, unless it runs."""
     MUNGE.mkdir(exist_ok=True)
     shutil.chown(MUNGE, "munge", "munge")
-    if subprocess.run(["munge", "-n"], capture_output=True).returncode:
+    if not _works("munge", "-n"):
         subprocess.run(["runuser", "-u", "munge", "--", "munged", "--force"], check=True)
+
+
+def _works(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _read(*command: str) -> list[list[str]]:

@@ -41,6 +41,7 @@ ROOMS = {
     "source": {"distributions.text", "local"},
     "compose": {"config", "overrides", "schema", "local"},
     "blocks": set(),
+    "exclusive": set(),
     "index": set(),
     "outcome": {"index", "blocks", "provenance"},
     "results": {"index", "posterior"},
