@@ -108,7 +108,7 @@ class Cluster:
     def kill_node(self, node: str) -> None:
         """End the daemon of a node and all its jobs at once, as when its power fails."""
         doomed = [self._daemon(f"slurmd.{node}")]
-        for job, where in self.jobs("%A %N"):
+        for job, where in self.jobs("%A %N", "-t", "R,CG"):
             steps = [p for p in psutil.process_iter() if f"[{job}." in " ".join(_words(p))]
             doomed += steps if where == node else []
         for process in list(doomed):
@@ -123,15 +123,14 @@ class Cluster:
         return {node: state for node, state in _read("sinfo", "-h", "-N", "-o", "%N %T")}
 
     def jobs(self, form: str = "%A %T %k", *options: str) -> list[list[str]]:
-        """Return what squeue says of each job, running ones alone unless told otherwise."""
-        return _read("squeue", "-h", "-t", "R", "-o", form, *options)
+        """Return what squeue says of each job; ended ones with ``-t all`` only."""
+        return _read("squeue", "-h", "-o", form, *options)
 
     def _daemon(self, name: str) -> psutil.Process:
         return psutil.Process(int((self.folder / f"{name}.pid").read_text()))
 
     def stop(self) -> None:
         """End all jobs and daemons."""
-        subprocess.run(["scancel", "--user=root", "--signal=KILL"], check=False)
         for node in NODES:
             with contextlib.suppress(psutil.NoSuchProcess, OSError):
                 self.kill_node(node)
