@@ -97,7 +97,7 @@ def concatenate(trees: Sequence[xr.DataTree], seeds: Sequence[int]) -> xr.DataTr
             raise UserError(f"seed {seed} is in none of the {len(trees)} files of this run")
         parts.append((holding[0], seed))
     if len(trees) == 1 and list(dict.fromkeys(by_chain(trees[0])["seed"].values)) == [*seeds]:
-        return _finish(trees[0].copy(), trees[0].attrs)  # its arrays may exceed the memory
+        return _finish(trees[0].copy(), trees[0].attrs)  # no copies of large arrays
     merged = {}
     for group, node in trees[0].children.items():
         if "chain" not in node.dims:

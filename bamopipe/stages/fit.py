@@ -1,6 +1,5 @@
 """The fit stage: one frozen config and some seeds to one netCDF file."""
 
-import contextlib
 import importlib
 import json
 import logging
@@ -108,42 +107,42 @@ def draw(
     out
         The netCDF file.
     unfinished
-        A folder for what is taken up again if the process is killed.
+        A folder beside `out` for what is taken up again if the process is killed.
     """
     import xarray as xr
 
     from bamopipe import posterior, provenance
-    from bamopipe.record import FILES
 
     engine.check_memory(len(seeds))
     kept = provenance.keep(files)
-    trees = [_fit_seed(engine, seed, attrs, unfinished) for seed in seeds]
-    tree = posterior.concatenate(trees, seeds)
-    tree[FILES] = xr.DataTree(
-        xr.Dataset({name: (f"{name}_bytes", content) for name, content in kept.items()})
-    )
-    for values in tree[FILES].data_vars.values():
+    data = xr.Dataset({name: (f"{name}_bytes", content) for name, content in kept.items()})
+    for values in data.data_vars.values():
         values.encoding["zlib"] = True
-    posterior.write(tree, out)
+    paths = [_fit_seed(engine, seed, attrs, data, unfinished) for seed in seeds]
+    if len(paths) == 1:
+        os.replace(paths[0], out)  # its arrays may exceed the memory
+    else:
+        trees = [posterior.read(path) for path in paths]
+        posterior.write(posterior.concatenate(trees, seeds), out)
 
 
-def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path):
-    """Fit with one seed, or take up what an earlier process, which was killed, has left of it."""
+def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], data, unfinished: Path) -> Path:
+    """Fit with one seed, and return the file; an earlier process, now killed, may have made it."""
     import jax
+    import xarray as xr
 
     from bamopipe import posterior
     from bamopipe.inference.checkpoint import identity
     from bamopipe.inference.datatree import to_datatree
-    from bamopipe.inference.result import Result
+    from bamopipe.inference.result import Draws, Result
+    from bamopipe.record import FILES
 
     key = jax.random.key(seed)
     place = unfinished / f"seed_{seed}-{identity(engine, key)[:12]}"
     done, checkpoint = place.with_suffix(".nc"), place.with_suffix(".npz")
     if done.exists():
-        with contextlib.suppress(UserError):  # a file that is damaged is made again
-            tree = posterior.read(done)
-            logger.info("seed %d: done before, %s", seed, done)
-            return tree
+        logger.info("seed %d: done before, %s", seed, done)
+        return done
     result = engine.run(key, checkpoint)
     if isinstance(result, Result):
         logger.info(
@@ -152,9 +151,12 @@ def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path):
     for status in set(result.status) - {"ok"}:
         logger.warning("seed %d: %s", seed, status)
     tree = to_datatree(engine, result, seed, attrs)
+    tree[FILES] = xr.DataTree(data)
     posterior.write(tree, done)
     checkpoint.unlink(missing_ok=True)
-    return tree
+    if isinstance(result, Draws) and result.folder:
+        shutil.rmtree(result.folder, ignore_errors=True)
+    return done
 
 
 def read_config(path: Path) -> dict[str, Any]:
