@@ -126,6 +126,11 @@ class Cluster:
         """Return what squeue says of each job; ended ones with ``-t all`` only."""
         return _read("squeue", "-h", "-o", form, *options)
 
+    def asked(self) -> list[list[str]]:
+        """Return what each job asked for: its comment, processors, memory, time and GPUs."""
+        form = "Comment:100,NumCPUs:10,MinMemory:10,TimeLimit:20,tres-per-job:20"
+        return _read("squeue", "-h", "-t", "all", "-O", form)
+
     def _daemon(self, name: str) -> psutil.Process:
         return psutil.Process(int((self.folder / f"{name}.pid").read_text()))
 
