@@ -59,11 +59,16 @@ def make(folder: Path) -> Path:
         folder / "bamopipe" / "models",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
+    write_stub(folder)
+    return folder
+
+
+def write_stub(folder: Path) -> None:
+    """Put the stub where `snakemake` finds it."""
     stub = folder / "bin" / "bamopipe"
-    stub.parent.mkdir()
+    stub.parent.mkdir(exist_ok=True)
     stub.write_text(STUB.format(python=sys.executable))
     stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
-    return folder
 
 
 def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
