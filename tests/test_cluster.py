@@ -239,10 +239,13 @@ def test_a_fit_goes_on_after_its_time_and_gets_more_memory(slurm, tmp_path):
     (run,) = work.plan.runs
     more = ["--set-resources", "fit:runtime=4 ** (attempt - 1)", "fit:mem_mb=400 * 3 ** attempt"]
     started = work.start(*more)
-    work.stop_fit(run)
-    unfinished = work.folder / f"results/fits/{run.id}/seeds_0.unfinished"
-    # Slurm lets a stopped process go on when it tells it to end.
-    until(lambda: [*unfinished.glob("*.npz")], seconds=200)
+    process = work.stop_fit(run)
+    # Slurm has said SIGTERM, which the process finds when it goes on.
+    until(
+        lambda: {state for _, state, *_ in jobs_of(slurm, "fit")[-1:]} & {"COMPLETING", "TIMEOUT"}
+    )
+    process.resume()
+    assert process.wait(timeout=60) in (143, None)  # None: it is no child of this process
     output = finish(started)
     assert "TIMEOUT" in output
     log = (work.folder / f"results/fits/{run.id}/seeds_0.log").read_text()
