@@ -126,10 +126,21 @@ class Cluster:
         """Return what squeue says of each job; ended ones with ``-t all`` only."""
         return _read("squeue", "-h", "-o", form, *options)
 
-    def asked(self) -> list[list[str]]:
-        """Return what each job asked for: its comment, processors, memory, time and GPUs."""
-        form = "Comment:100,NumCPUs:10,MinMemory:10,TimeLimit:20,tres-per-job:20"
-        return _read("squeue", "-h", "-t", "all", "-O", form)
+    def asked(self, after: int = 0) -> list[list[str]]:
+        """Return what each job asked for: its comment, processors, memory, time and GPUs.
+
+        Parameters
+        ----------
+        after
+            Jobs with a higher number only.
+        """
+        form = "JobID:10,Comment:100,NumCPUs:10,MinMemory:10,TimeLimit:20,tres-per-job:20"
+        rows = _read("squeue", "-h", "-t", "all", "-O", form)
+        return [asked for job, *asked in rows if int(job) > after]
+
+    def last(self) -> int:
+        """Return the number of the latest job."""
+        return max((int(job) for (job,) in self.jobs("%A", "-t", "all")), default=0)
 
     def _daemon(self, name: str) -> psutil.Process:
         return psutil.Process(int((self.folder / f"{name}.pid").read_text()))

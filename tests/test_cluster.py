@@ -148,15 +148,16 @@ def until(found: Callable, seconds: float = 180.0):
 
 
 def jobs_of(running: cluster.Cluster, rule: str) -> list[list[str]]:
-    """Return the number, state and node of the jobs of a rule, ended ones included."""
+    """Return the number, state and node of the jobs of a rule, ended ones included, in order."""
     rows = [r for r in running.jobs("%A %T %k %N", "-t", "all") if f"rule_{rule}_" in r[2]]
-    return [[job, state, *node] for job, state, _, *node in rows]
+    return [[job, state, *node] for job, state, _, *node in sorted(rows, key=lambda r: int(r[0]))]
 
 
 def test_a_failed_fit_is_told_and_the_next_start_makes_the_rest(slurm, tmp_path):
     """The main job as everybody meets it, with a GPU for each fit."""
     work = Project(tmp_path / "project", "eight_schools", *TINY)
     good, bad = work.plan.runs
+    before = slurm.last()
     gpu = ["--set-resources", "fit:gpu=1", "fit:mem_mb=4000", "fit:runtime=240"]
     output = work.run(*gpu, "--retries", "0", status=1, FAIL=f"fits/{bad.id}/config.yaml --seeds")
     assert f"report: {work.plan.home}/report.html (without the 1 of 2" in output
@@ -165,7 +166,7 @@ def test_a_failed_fit_is_told_and_the_next_start_makes_the_rest(slurm, tmp_path)
     first = (work.home / "report.html").read_text()
     assert "⚠ Failed" in first
 
-    asked = slurm.asked()
+    asked = slurm.asked(after=before)
     threads = str(PROFILE["set-threads"]["fit"])
     fits = [words[1:] for words in asked if words[0].startswith("rule_fit")]
     assert fits == [[threads, "4000M", "4:00:00", "gres:gpu:1"]] * 2
@@ -241,9 +242,7 @@ def test_a_fit_goes_on_after_its_time_and_gets_more_memory(slurm, tmp_path):
     started = work.start(*more)
     process = work.stop_fit(run)
     # Slurm has said SIGTERM, which the process finds when it goes on.
-    until(
-        lambda: {state for _, state, *_ in jobs_of(slurm, "fit")[-1:]} & {"COMPLETING", "TIMEOUT"}
-    )
+    until(lambda: jobs_of(slurm, "fit")[-1][1] in ("COMPLETING", "TIMEOUT"))
     process.resume()
     assert process.wait(timeout=60) in (143, None)  # None: it is no child of this process
     output = finish(started)
@@ -274,10 +273,10 @@ def test_a_sweep_of_forty_runs_is_few_jobs(slurm, tmp_path):
     packed = ["--groups", "fit=fits", "diagnose=summary", "plot=summary", "compare=comparison",
               "sweep=comparison", "--group-components", "fits=10", "summary=10",
               "--set-threads", "fit=1"]  # fmt: skip
-    before = len(slurm.asked())
+    before = slurm.last()
     work.run(*packed, STUB_ALL="1")
     assert len(work.fits()) == len(list(work.home.glob("*/posterior.nc"))) == 40
-    asked = slurm.asked()[before:]
+    asked = slurm.asked(after=before)
     assert len(asked) == 4 + 4 + 1
     # Four fits at a time, in three turns: what `cores` of the profile lets a job have.
     fits = [words[1:4] for words in asked if words[0].startswith("rule_fits")]
