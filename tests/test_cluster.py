@@ -272,7 +272,8 @@ def test_a_sweep_of_forty_runs_is_few_jobs(slurm, tmp_path):
     project.write_stub(work.folder)
     packed = ["--groups", "fit=fits", "diagnose=summary", "plot=summary", "compare=comparison",
               "sweep=comparison", "--group-components", "fits=10", "summary=10",
-              "--set-threads", "fit=1"]  # fmt: skip
+              "--set-threads", "fit=1", "--set-resources", "fit:mem_mb=1000", "fit:runtime=60",
+              ]  # fmt: skip
     before = slurm.last()
     work.run(*packed, STUB_ALL="1")
     assert len(work.fits()) == len(list(work.home.glob("*/posterior.nc"))) == 40
@@ -280,4 +281,4 @@ def test_a_sweep_of_forty_runs_is_few_jobs(slurm, tmp_path):
     assert len(asked) == 4 + 4 + 1
     # Four fits at a time, in three turns: what `cores` of the profile lets a job have.
     fits = [words[1:4] for words in asked if words[0].startswith("rule_fits")]
-    assert fits == [["4", "16000M", "12:00:00"]] * 4
+    assert fits == [["4", "4000M", "3:00:00"]] * 4
