@@ -1,5 +1,6 @@
 """The fit stage: one frozen config and some seeds to one netCDF file."""
 
+import contextlib
 import importlib
 import json
 import logging
