@@ -59,14 +59,14 @@ def make(folder: Path) -> Path:
         folder / "bamopipe" / "models",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    (folder / "bin").mkdir()
-    stub(folder, STUB.format(python=sys.executable))
+    stub(folder)
     return folder
 
 
-def stub(folder: Path, text: str) -> None:
+def stub(folder: Path, text: str = STUB.format(python=sys.executable)) -> None:
     """Put a program in the place of the `bamopipe` command."""
     path = folder / "bin" / "bamopipe"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 

@@ -42,6 +42,7 @@ ROOMS = {
     "compose": {"config", "overrides", "schema", "local"},
     "blocks": set(),
     "locks": set(),
+    "exclusive": set(),
     "index": set(),
     "outcome": {"index", "blocks", "provenance"},
     "results": {"index", "posterior"},

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import xarray as xr
 import yaml
 
 from bamopipe import posterior
+from bamopipe.exclusive import exclusive
 from bamopipe.stages import diagnose
 
 CONFIG = {
@@ -243,6 +245,22 @@ def test_killed_and_started_again_it_goes_on(
     assert hashes(out) == hashes(undisturbed)
     evidence = [posterior.read(path).attrs["log_evidence"] for path in (out, undisturbed)]
     np.testing.assert_array_equal(*evidence)
+
+
+def test_a_second_one_waits_and_finds_it_made(fitted, tmp_path):
+    folder = tmp_path / fitted[1].parent.name
+    folder.mkdir()
+    command, out = command_of(folder, CONFIG)
+    with exclusive(out):
+        second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert "; waiting" in second.stderr.readline()
+        shutil.copy(fitted[1], out)
+        made = out.stat()
+    _, told = second.communicate()
+    assert second.returncode == 0
+    assert told == f"{out}: made meanwhile\n"
+    assert (out.stat().st_ino, out.stat().st_mtime) == (made.st_ino, made.st_mtime)
+    assert {path.name for path in folder.iterdir()} == {"config.yaml", "out.nc"}
 
 
 def test_diagnose_stacks_the_wanted_seeds(fitted, tmp_path):

@@ -57,7 +57,7 @@ def test_what_a_killed_snakemake_locked_is_free_again(tmp_path):
         assert "locked" in second.stderr
         os.killpg(first.pid, signal.SIGKILL)
     assert list((folder / ".snakemake/locks").glob("*.lock"))
-    project.stub(folder, project.STUB.format(python=sys.executable))
+    project.stub(folder)
     again = project.snakemake(folder, "--cores", "1")
     assert again.returncode == 0, again.stderr
 

@@ -1,5 +1,6 @@
 """The fit stage: one frozen config and some seeds to one netCDF file."""
 
+import contextlib
 import importlib
 import json
 import logging
@@ -17,6 +18,7 @@ from bamopipe import datafiles, source
 from bamopipe.config import read_frozen
 from bamopipe.distributions import text
 from bamopipe.errors import UserError
+from bamopipe.exclusive import exclusive
 
 logger = logging.getLogger("bamopipe")
 
@@ -43,15 +45,30 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
 
     files = {n: str(datafiles.place(entry)) for n, entry in frozen["data"]["files"].items()}
     unfinished = out.with_name(f"{out.stem}.unfinished")
-    with programs.shared(frozen["model"]["_target_"]):
+    # A job of a Snakemake that was killed may live on, and be asked for again by the next one.
+    with exclusive(out) as waited, programs.shared(frozen["model"]["_target_"]):
         engine = build_engine(frozen)
         attrs = {
             "config": json.dumps(frozen, sort_keys=True),
             "fit_id": config.parent.name,
             **provenance.describe(files, model_file),
         }
+        if waited and _is_made(out, seeds, attrs):
+            logger.info("%s: made meanwhile", out)
+            return
         draw(engine, seeds, attrs, files, out, unfinished)
-    shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_made(out: Path, seeds: list[int], attrs: Mapping[str, Any]) -> bool:
+    """Tell whether a file holds what a fit of these seeds, data and sources would give."""
+    from bamopipe import posterior
+
+    with contextlib.suppress(UserError):  # there is none, or it cannot be read
+        made = posterior.read(out).attrs
+        same = ("config", "fit_id", "data_sha256", "model_source", "versions")
+        return made["seeds"] == json.dumps(seeds) and all(made[k] == attrs[k] for k in same)
+    return False
 
 
 def prepare(frozen: Mapping[str, Any], threads: int | None) -> None:
