@@ -2,11 +2,14 @@
 
 JAX can keep compiled programs on disk, but it writes them in place, so that a process that is
 killed leaves half a file which later ones stumble over. Here every process has a folder of its own,
-which starts with links to the shared programs, and hands over new ones, whole, at its end.
+which starts with links to the shared programs, and hands over new ones, whole, at its end. The name
+of a shared file ends in a hash of its content, so that one which a crash of the machine or a full
+disk has damaged is found, removed, and compiled again.
 """
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -14,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bamopipe.provenance import cpu_model
+
+logger = logging.getLogger("bamopipe")
 
 PROGRAMS = Path("results/programs")
 OF_A_PROCESS = ".of-a-process-"
@@ -36,7 +41,7 @@ def shared(name: str) -> Iterator[None]:
     >>> with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
     ...     with shared("example"):
     ...         double = jax.jit(lambda x: 2 * x)(3.0)
-    ...     any(PROGRAMS.rglob("*-cache"))
+    ...     any(PROGRAMS.rglob("*-cache.*"))
     True
     """
     import jax
@@ -46,9 +51,15 @@ def shared(name: str) -> Iterator[None]:
     folder = PROGRAMS / name / hashlib.sha256(machine.encode()).hexdigest()[:8]
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=OF_A_PROCESS) as own:
-        known = {path.name for path in folder.iterdir() if path.is_file()}
-        for entry in known:
-            _link(folder / entry, Path(own, entry))
+        known = set()
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            name, _, digest = path.name.rpartition(".")
+            if digest != _digest(path):
+                logger.info("the compiled program %s is damaged; it is made again", path)
+                path.unlink(missing_ok=True)
+            elif name not in known:
+                _link(path, Path(own, name))
+                known.add(name)
         settings = {
             "jax_compilation_cache_dir": own,
             "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -62,7 +73,7 @@ def shared(name: str) -> Iterator[None]:
             _configure(before)
         for path in Path(own).iterdir():
             if path.name not in known:
-                os.replace(path, folder / path.name)
+                os.replace(path, folder / f"{path.name}.{_digest(path)}")
 
 
 def _configure(settings: dict) -> None:
@@ -72,6 +83,13 @@ def _configure(settings: dict) -> None:
     for setting, value in settings.items():
         jax.config.update(setting, value)
     compilation_cache.reset_cache()  # it looks at the folder's name once only
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except FileNotFoundError:  # damaged, and another process has removed it meanwhile
+        return ""
 
 
 def _link(source: Path, target: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bamopipe import devices
+
 PACKAGES = (
     "bamopipe", "blackjax", "distrax", "jax", "jaxlib", "numpy", "tfp-nightly", "xarray",
 )  # fmt: skip
@@ -88,14 +90,16 @@ def git_commit() -> str:
 def _machine() -> dict[str, str | int]:
     import jax
 
-    devices = jax.local_devices()
-    return {
+    found = jax.local_devices()
+    machine = {
         "isa": platform.machine(),
         "cpu": cpu_model(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "device": devices[0].device_kind,
-        "num_devices": len(devices),
+        "device": found[0].device_kind,
+        "num_devices": len(found),
     }
+    lease = devices.lease()
+    return machine if lease is None else {**machine, "gpu": lease.device, "gpu_share": lease.share}
 
 
 def cpu_model() -> str:

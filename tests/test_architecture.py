@@ -29,7 +29,8 @@ ROOMS = {
     "diagnostics": {"evidence", "posterior"},
     "comparison": {"diagnostics", "evidence"},
     "plots": {"diagnostics", "comparison", "graph", "posterior"},
-    "provenance": set(),
+    "devices": set(),
+    "provenance": {"devices"},
     "local": set(),
     "datafiles": {"local", "provenance"},
     "record": {"posterior", "config", "schema"},
@@ -83,7 +84,14 @@ def test_imports_point_one_way(path):
 
 @pytest.mark.parametrize(
     "module",
-    ["bamopipe", "bamopipe.plan", "bamopipe.cli", "bamopipe.plots", "bamopipe.distributions.text"],
+    [
+        "bamopipe",
+        "bamopipe.devices",
+        "bamopipe.plan",
+        "bamopipe.cli",
+        "bamopipe.plots",
+        "bamopipe.distributions.text",
+    ],
 )
 def test_quick_modules_import_no_jax(module):
     program = f"import sys, {module}; print([m for m in ('jax', 'arviz', 'xarray', 'matplotlib', "

@@ -1,5 +1,6 @@
 """Fits of models of one form share compiled programs, and nothing of their results changes."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,8 @@ def fit(folder, subject):
     config.write_text(yaml.safe_dump({**CONFIG, "data": {"files": {"trials": path}}}))
     out = folder / f"{subject}.nc"
     command = [sys.executable, "-m", "bamopipe", "fit", config, "--seeds", "0", "--out", out]
-    subprocess.run(list(map(str, command)), cwd=folder, check=True, capture_output=True)
+    run = subprocess.run(list(map(str, command)), cwd=folder, check=True, capture_output=True)
+    (folder / "fit.log").write_bytes(run.stderr)
     with xr.open_datatree(out) as tree:
         return tree["posterior"]["w"].values
 
@@ -63,3 +65,24 @@ def test_another_subject_compiles_nothing(tmp_path):
     assert np.array_equal(shared, alone)
     # and nothing is left of the folders that processes had
     assert not list((folder / "results" / "programs").rglob(".of-a-process-*"))
+
+
+def test_damaged_programs_are_found_removed_and_made_again(tmp_path):
+    """A third of them cut short, a third empty, a third with one byte changed."""
+    folder = project.make(tmp_path)
+    undisturbed = fit(folder, 1)
+    programs = [p for p in (folder / "results" / "programs").rglob("*") if p.is_file()]
+    keys = {p.name.rpartition(".")[0] for p in programs}
+    for number, path in enumerate(sorted(programs)):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes([content[: len(content) // 2], b"", content][number % 3])
+    assert np.array_equal(fit(folder, 1), undisturbed)
+    log = (folder / "fit.log").read_text()
+    assert log.count("is damaged; it is made again") == len(programs)
+    assert "Error reading" not in log  # JAX did not even see them
+    assert {name.rpartition(".")[0] for name in entries(folder)} == keys
+    for path in (folder / "results" / "programs").rglob("*-cache.*"):
+        assert path.name.endswith(hashlib.sha256(path.read_bytes()).hexdigest()[:12])
+    assert np.array_equal(fit(folder, 1), undisturbed)
+    assert "damaged" not in (folder / "fit.log").read_text()

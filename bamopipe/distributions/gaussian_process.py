@@ -17,6 +17,7 @@ from jax.tree_util import Partial
 from tinygp.kernels import Kernel
 
 from bamopipe.distributions.bijectors import unconstraining
+from bamopipe.distributions.noise import from_noise
 from bamopipe.distributions.support import support
 from bamopipe.errors import UserError, nearest
 
@@ -222,6 +223,8 @@ class GaussianProcess(dx.Distribution):
 # Values are real numbers, as those of a normal distribution.
 support.register(GaussianProcess, support.dispatch(dx.Normal))
 unconstraining.register(GaussianProcess, unconstraining.dispatch(dx.Normal))
+# Here rather than beside the others: models without processes start a second sooner so.
+from_noise.register(GaussianProcess, lambda process: from_noise(process.normal()))
 
 
 def as_given(values) -> np.ndarray | Array:

@@ -15,7 +15,6 @@ from tensorflow_probability.substrates.jax import bijectors as tfb
 from tensorflow_probability.substrates.jax import distributions as tfd
 
 from bamopipe.distributions.autoregressive import AutoRegressive
-from bamopipe.distributions.gaussian_process import GaussianProcess
 from bamopipe.distributions.support import root
 from bamopipe.distributions.transforms import as_tfp
 from bamopipe.errors import UserError
@@ -102,11 +101,6 @@ def _(d) -> tfb.Bijector:
     if any(jnp.ndim(leaf) for leaf in jax.tree.leaves(bijector)):
         raise UserError("of samples of distributions with parameters of their own noise is unknown")
     return bijector
-
-
-@from_noise.register(GaussianProcess)
-def _(d) -> tfb.Bijector:
-    return from_noise(d.normal())
 
 
 @from_noise.register(AutoRegressive)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from bamopipe import posterior
 from bamopipe.inference.follow import follow
@@ -69,7 +70,8 @@ def to_datatree(
             "lp": final.log_prior + final.log_likelihood,
             "log_prior": final.log_prior,
         }
-    with precision_context(engine.precision):
+    # As in the run: with more threads the linear algebra library gives other bits.
+    with precision_context(engine.precision), threadpool_limits(limits=1, user_api="blas"):
         after = follow(target, key, draws, folder and folder / "consequences")
         before = follow(target, jax.random.fold_in(key, zlib.crc32(b"prior")), result.prior)
         data = {

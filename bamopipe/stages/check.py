@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bamopipe import plan
+from bamopipe import devices, plan
 from bamopipe.errors import UserError
 from bamopipe.posterior import by_chain, is_mcmc
 
@@ -40,6 +40,7 @@ def main(model: str, overrides: Sequence[str]) -> None:
 
     import importlib
 
+    devices.lease()
     import jax
 
     from bamopipe.inference.datatree import to_datatree

@@ -96,6 +96,7 @@ def project() -> Finding:
 
 def devices() -> Finding:
     """Compile and run a small program on every device."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # fits may be on the GPU
     import jax
     import jax.numpy as jnp
 

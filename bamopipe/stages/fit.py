@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from bamopipe import datafiles, source
+from bamopipe import datafiles, devices, source
 from bamopipe.config import read_frozen
 from bamopipe.distributions import text
 from bamopipe.errors import UserError
@@ -72,16 +72,22 @@ def _is_made(out: Path, seeds: list[int], attrs: Mapping[str, Any]) -> bool:
 
 
 def prepare(frozen: Mapping[str, Any], threads: int | None) -> None:
-    """Set up logging, precision and processor cores, before anything is computed."""
+    """Set up logging, precision, processor cores and the GPU, before anything is computed."""
     logging.basicConfig(format="%(message)s")
     logger.setLevel(logging.INFO)
+    devices.lease()
+
+    if threads is not None:
+        os.environ["NPROC"] = str(threads)  # how XLA sizes its pools; it reads that once
 
     import jax
+    from threadpoolctl import threadpool_limits
 
     from bamopipe.inference.devices import NUM_THREADS
 
     if threads is not None:
         os.environ[NUM_THREADS] = str(threads)
+    threadpool_limits(limits=1, user_api="blas")  # programs run beside each other, not in parts
     jax.config.update("jax_enable_x64", frozen["precision"] == "float64")
 
 
