@@ -187,8 +187,8 @@ FEW_PARTICLES = (
 # and they are known not to converge (HARD_FOR_NUTS).
 SHORT_CHAINS = (
     "inference.num_chains=2",
-    "inference.num_warmup=200",
-    "inference.num_samples=200",
+    "inference.num_warmup=50",
+    "inference.num_samples=50",
 )
 NUTS: dict[str, tuple[str, ...]] = {
     "expectancy_valence_hierarchical": SHORT_CHAINS,
