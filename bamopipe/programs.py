@@ -16,6 +16,7 @@ from pathlib import Path
 from bamopipe.provenance import cpu_model
 
 PROGRAMS = Path("results/programs")
+OF_A_PROCESS = ".of-a-process-"
 
 
 @contextlib.contextmanager
@@ -44,7 +45,7 @@ def shared(name: str) -> Iterator[None]:
     machine = f"{jax.__version__} {cpu_model()} {os.environ.get('XLA_FLAGS', '')}"
     folder = PROGRAMS / name / hashlib.sha256(machine.encode()).hexdigest()[:8]
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".of-a-process-") as own:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=OF_A_PROCESS) as own:
         known = {path.name for path in folder.iterdir() if path.is_file()}
         for entry in known:
             _link(folder / entry, Path(own, entry))

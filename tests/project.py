@@ -59,16 +59,16 @@ def make(folder: Path) -> Path:
         folder / "bamopipe" / "models",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    write_stub(folder)
+    (folder / "bin").mkdir()
+    stub(folder, STUB.format(python=sys.executable))
     return folder
 
 
-def write_stub(folder: Path) -> None:
-    """Put the stub where `snakemake` finds it."""
-    stub = folder / "bin" / "bamopipe"
-    stub.parent.mkdir(exist_ok=True)
-    stub.write_text(STUB.format(python=sys.executable))
-    stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
+def stub(folder: Path, text: str) -> None:
+    """Put a program in the place of the `bamopipe` command."""
+    path = folder / "bin" / "bamopipe"
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
 def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

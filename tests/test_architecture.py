@@ -42,6 +42,7 @@ ROOMS = {
     "compose": {"config", "overrides", "schema", "local"},
     "blocks": set(),
     "exclusive": set(),
+    "locks": set(),
     "index": set(),
     "outcome": {"index", "blocks", "provenance"},
     "results": {"index", "posterior"},

@@ -10,7 +10,6 @@ fast this machine is.
 
 import contextlib
 import os
-import stat
 import subprocess
 import sys
 import time
@@ -58,9 +57,7 @@ class Project:
 
     def __init__(self, folder: Path, experiment: str, *overrides: str):
         self.folder = project.make(folder)
-        command = folder / "bin" / "bamopipe"
-        command.write_text(COMMAND.format(command=Path(sys.executable).with_name("bamopipe")))
-        command.chmod(command.stat().st_mode | stat.S_IXUSR)
+        project.stub(folder, COMMAND.format(command=Path(sys.executable).with_name("bamopipe")))
         self.words = [experiment, *overrides]
         with contextlib.chdir(folder):
             self.plan = plan.load({"experiment": experiment, "overrides": list(overrides)})
@@ -269,7 +266,7 @@ def test_a_sweep_of_forty_runs_is_few_jobs(slurm, tmp_path):
     """With stages that only write their files: their own time is what it is elsewhere."""
     sweep = "inference.target_ess=" + ",".join(f"{0.4 + i / 100:.2f}" for i in range(40))
     work = Project(tmp_path / "project", "single", "model=gaussian_mean", sweep)
-    project.write_stub(work.folder)
+    project.stub(work.folder, project.STUB.format(python=sys.executable))
     packed = ["--groups", "fit=fits", "diagnose=summary", "plot=summary", "compare=comparison",
               "sweep=comparison", "--group-components", "fits=10", "summary=10",
               "--set-threads", "fit=1", "--set-resources", "fit:mem_mb=1000", "fit:runtime=60",
