@@ -4,6 +4,7 @@ import shlex
 
 from snakemake.utils import min_version
 
+from bamopipe import locks
 from bamopipe.plan import load_or_exit
 from bamopipe.plots import COMPARISONS, FIGURES
 
@@ -16,6 +17,9 @@ container: "docker://python:3.12"
 
 report: "report/workflow.rst"
 
+
+if workflow.is_main_process and not workflow.dryrun:
+    LOCK = locks.take_over()  # until Snakemake ends, however that is
 
 PLAN = load_or_exit(config)
 HOME = PLAN.home
@@ -88,7 +92,7 @@ rule index:
     params:
         text=lambda w: PLAN.index(),
     shell:
-        "printf '%s\\n' {params.text:q} > {output} 2> {log}"
+        "(printf '%s\\n' {params.text:q} > {output}.part && mv {output}.part {output}) 2> {log}"
 
 
 rule freeze:
@@ -99,7 +103,7 @@ rule freeze:
     params:
         text=lambda w: PLAN.by_id[w.id].text,
     shell:
-        "printf '%s\\n' {params.text:q} > {output} 2> {log}"
+        "(printf '%s\\n' {params.text:q} > {output}.part && mv {output}.part {output}) 2> {log}"
 
 
 rule fetch:
@@ -147,7 +151,8 @@ rule diagnose:
     params:
         seeds=",".join(map(str, PLAN.seeds)),
     shell:
-        "(cp {input.config} {output.config} && bamopipe diagnose {input.blocks}"
+        "(cp {input.config} {output.config}.part && mv {output.config}.part {output.config}"
+        " && bamopipe diagnose {input.blocks}"
         " --seeds {params.seeds} --out {output.posterior}"
         " && bamopipe page summary {output.page}) > {log} 2>&1"
 

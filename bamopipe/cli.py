@@ -1,6 +1,7 @@
 """The ``bamopipe`` command: each stage of the pipeline by hand, and the pipeline as a whole."""
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -9,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from bamopipe.errors import UserError, printable
+
+# What a disk or its owner says, rather than a mistake of ours.
+NO_PLACE_TO_WRITE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+    *(errno.EACCES, errno.EPERM, errno.ENOTDIR),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         agreed = None
+    except OSError as error:
+        if error.errno not in NO_PLACE_TO_WRITE:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        print(f"bamopipe: cannot write{where}: {error.strerror}", file=sys.stderr)
+        return 2
     return 1 if agreed is False else 0
 
 

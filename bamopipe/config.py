@@ -179,6 +179,21 @@ KERNELS: dict[str, type] = {
 POSITION_KERNELS = KERNELS | {"normal_random_walk": NormalRandomWalkOfPosition}
 
 
+def _block(name: str) -> str:
+    """Write the variables that move together in one way, whatever their order."""
+    return ", ".join(sorted(part.strip() for part in name.split(",")))
+
+
+def _by_block(value: dict[str, Any], key: str) -> dict[str, Any]:
+    """Bring the names of blocks into one form."""
+    found: dict[str, Any] = {}
+    for name, setting in value.items():
+        if _block(name) in found:
+            raise UserError(f"{key} has {_block(name)!r} twice")
+        found[_block(name)] = setting
+    return found
+
+
 @dataclass(frozen=True)
 class Gibbs:
     """One kernel for each latent variable or block of them ("mu, tau"), one after the other.
@@ -188,9 +203,12 @@ class Gibbs:
     """
 
     name: Literal["gibbs"]
-    steps: dict[str, Annotated[Any, lambda value, key: choice(KERNELS, "kernel", value, key)]]
-    order: list[str] | None = None
-    repeats: dict[str, Count] | None = None
+    steps: Annotated[
+        dict[str, Annotated[Any, lambda value, key: choice(KERNELS, "kernel", value, key)]],
+        _by_block,
+    ]
+    order: Annotated[list[str], lambda value, key: [_block(name) for name in value]] | None = None
+    repeats: Annotated[dict[str, Count], _by_block] | None = None
 
 
 SAMPLERS: dict[str, type] = {"gibbs": Gibbs}

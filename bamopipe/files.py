@@ -2,9 +2,13 @@
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.(?P<kind>\w+)")
+"""Names of files that are not complete."""
 
 
 @contextlib.contextmanager

@@ -127,13 +127,15 @@ def last_line(log: Path) -> str:
 def running() -> list[Path]:
     """Return the files that jobs have been started for, and have not ended, the oldest first.
 
-    Snakemake keeps a mark for each; those of a Snakemake that was killed stay.
+    Snakemake keeps a mark for each; those of a Snakemake that was killed stay, also when a job
+    that outlived it has made its file.
     """
     found = []
     for mark in MARKS.glob("*"):
         with contextlib.suppress(ValueError, OSError):  # not ours, or gone by now
             path = Path(base64.urlsafe_b64decode(mark.name).decode())
-            found.append((mark.stat().st_mtime, path))
+            if not path.exists():
+                found.append((mark.stat().st_mtime, path))
     return [path for _, path in sorted(found)]
 
 

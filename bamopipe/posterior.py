@@ -9,6 +9,7 @@ seeds are stacked along ``chain``, with the seed of each chain as the coordinate
 
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,7 +98,7 @@ def concatenate(trees: Sequence[xr.DataTree], seeds: Sequence[int]) -> xr.DataTr
             raise UserError(f"seed {seed} is in none of the {len(trees)} files of this run")
         parts.append((holding[0], seed))
     if len(trees) == 1 and list(dict.fromkeys(by_chain(trees[0])["seed"].values)) == [*seeds]:
-        return _finish(trees[0].copy(), trees[0].attrs)  # its arrays may exceed the memory
+        return _finish(trees[0].copy(), trees[0].attrs)  # no copies of large arrays
     merged = {}
     for group, node in trees[0].children.items():
         if "chain" not in node.dims:
@@ -123,9 +124,22 @@ def by_chain(tree: xr.DataTree) -> xr.Dataset:
 
 
 def write(tree: xr.DataTree, path: str | os.PathLike) -> None:
-    """Write a netCDF file, which appears under its name when it is complete."""
+    """Write a netCDF file, which appears under its name when it is complete.
+
+    Raises
+    ------
+    UserError
+        The library could not write it, as on a full disk, of which it gives no better account.
+    """
     with atomic_write(path) as temporary:
-        tree.to_netcdf(temporary, engine="netcdf4")
+        try:
+            tree.to_netcdf(temporary, engine="netcdf4")
+        except RuntimeError as error:
+            free = shutil.disk_usage(temporary.parent).free
+            raise UserError(
+                f"the posterior {path} cannot be written ({error}); {free / 2**20:.0f} MiB are "
+                "free there. Make room, and run again: it goes on from here"
+            ) from None
 
 
 def read(path: str | os.PathLike) -> xr.DataTree:
@@ -149,7 +163,10 @@ def read(path: str | os.PathLike) -> xr.DataTree:
         raise
     except Exception as error:  # whatever the libraries make of a file that is no posterior
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"the posterior {path} cannot be read: {reason}") from None
+        raise UserError(
+            f"the posterior {path} cannot be read: {reason}; if it was damaged, delete it and run "
+            "again"
+        ) from None
     problem = _problem(tree)
     if problem:
         raise UserError(f"{path} is no posterior of `bamopipe fit`: {problem}")

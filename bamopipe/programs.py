@@ -21,6 +21,7 @@ from bamopipe.provenance import cpu_model
 logger = logging.getLogger("bamopipe")
 
 PROGRAMS = Path("results/programs")
+OF_A_PROCESS = ".of-a-process-"
 
 
 @contextlib.contextmanager
@@ -49,7 +50,7 @@ def shared(name: str) -> Iterator[None]:
     machine = f"{jax.__version__} {cpu_model()} {os.environ.get('XLA_FLAGS', '')}"
     folder = PROGRAMS / name / hashlib.sha256(machine.encode()).hexdigest()[:8]
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".of-a-process-") as own:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=OF_A_PROCESS) as own:
         known = set()
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
             name, _, digest = path.name.rpartition(".")
@@ -85,7 +86,10 @@ def _configure(settings: dict) -> None:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except FileNotFoundError:  # damaged, and another process has removed it meanwhile
+        return ""
 
 
 def _link(source: Path, target: Path) -> None:

@@ -181,15 +181,19 @@ def check(config: dict[str, Any], path: Path | None = None) -> ModelSource:
 def _check_variables(
     sampler: dict[str, Any], latent: frozenset[str], imputed: frozenset[str]
 ) -> None:
-    """Hold the mappings of a sampler that are keyed by variables against the latent nodes."""
-    is_gibbs = sampler["name"] == "gibbs"
-    key = "sampler.steps" if is_gibbs else "sampler.sigma"
-    mapping = sampler["steps"] if is_gibbs else sampler.get("sigma")
-    if not isinstance(mapping, dict):
-        return
-    for name in mapping:
-        if name not in latent | imputed:
-            raise UserError(f"{key}.{name} names no latent variable{nearest(name, latent)}")
+    """Hold the settings of a sampler that are by variable against the latent nodes."""
+    if sampler["name"] == "gibbs":
+        settings = {kind: sampler.get(kind, {}) for kind in ("steps", "order", "repeats")}
+    else:
+        sigma = sampler.get("sigma")
+        settings = {"sigma": sigma if isinstance(sigma, dict) else {}}
+    for kind, names in settings.items():
+        for name in (part for block in names for part in block.split(", ")):
+            if name not in latent | imputed:
+                raise UserError(
+                    f"sampler.{kind} names {name!r}, which is no latent variable"
+                    f"{nearest(name, latent)}"
+                )
 
 
 def _is_add_node(node: ast.AST) -> bool:

@@ -68,7 +68,7 @@ def gibbs(name: str, key: int):
 
 def nuts_within_smc(name: str, key: int):
     """Run sequential Monte Carlo with `sampler=nuts`."""
-    settings = config(name, "sampler=nuts", *GIBBS_OF_ALL, *SHORT_PATHS)
+    settings = config(name, "sampler=nuts", *FEW_PARTICLES)
     return fit.build_engine(settings).run(jax.random.key(key))
 
 
@@ -175,10 +175,14 @@ GIBBS = {
     # ninety variables and thirty subjects
     "expectancy_valence_hierarchical": SHORT,
 }
-# Of sampler=nuts within sequential Monte Carlo, for posteriors with several modes, between which
-# chains do not move.
-SEVERAL_MODES = ("growth_mixture", "spike_and_slab")
-SHORT_PATHS = ("inference.num_particles=200", "sampler.max_num_doublings=4")
+# Of sampler=nuts within sequential Monte Carlo, for an exact reference whose modes lie apart, so
+# that chains do not move between them.
+SEVERAL_MODES = ("spike_and_slab",)
+FEW_PARTICLES = (
+    f"inference.num_chains={NUM_CHAINS}",
+    "inference.num_particles=200",
+    "sampler.max_num_doublings=4",
+)
 # Of sampler=nuts: longer chains for scales that move slowly, short ones where every step takes long
 # and they are known not to converge (HARD_FOR_NUTS).
 SHORT_CHAINS = (

@@ -59,11 +59,16 @@ def make(folder: Path) -> Path:
         folder / "bamopipe" / "models",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    stub = folder / "bin" / "bamopipe"
-    stub.parent.mkdir()
-    stub.write_text(STUB.format(python=sys.executable))
-    stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
+    stub(folder)
     return folder
+
+
+def stub(folder: Path, text: str = STUB.format(python=sys.executable)) -> None:
+    """Put a program in the place of the `bamopipe` command."""
+    path = folder / "bin" / "bamopipe"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
 def snakemake(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

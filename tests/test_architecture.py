@@ -42,6 +42,8 @@ ROOMS = {
     "source": {"distributions.text", "local"},
     "compose": {"config", "overrides", "schema", "local"},
     "blocks": set(),
+    "locks": set(),
+    "exclusive": set(),
     "index": set(),
     "outcome": {"index", "blocks", "provenance"},
     "results": {"index", "posterior"},

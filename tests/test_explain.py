@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import project
-from bamopipe import cli, plan
+from bamopipe import cli, locks, plan
 from bamopipe.stages import explain
 
 HOME = "results/eight_schools"
@@ -125,9 +125,10 @@ def test_prune_removes_nothing_if_it_cannot_know(folder, capsys):
     assert cli.main(["prune", "--yes"]) == 2
     assert "nothing is pruned" in capsys.readouterr().err
     project.edit(folder / EXPERIMENT, "num_particles: -1", "num_particles: 20000")
-    (folder / ".snakemake" / "locks").mkdir(exist_ok=True)
-    (folder / ".snakemake" / "locks" / "0.input.lock").touch()
-    assert cli.main(["prune", "--yes"]) == 2
+    held = locks.take_over()
+    assert held is not None
+    with held:
+        assert cli.main(["prune", "--yes"]) == 2
     assert "while Snakemake runs" in capsys.readouterr().err
     assert len(list((folder / "results" / "fits").iterdir())) == 2
 

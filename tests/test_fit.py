@@ -1,9 +1,11 @@
 """The fit stage by itself: what it writes, and what it refuses."""
 
+import hashlib
 import json
+import shutil
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import xarray as xr
 import yaml
 
 from bamopipe import posterior
+from bamopipe.exclusive import exclusive
 from bamopipe.stages import diagnose
 
 CONFIG = {
@@ -46,6 +49,24 @@ CONFIG = {
 }
 
 
+def edited(**changes):
+    return {**CONFIG, **changes}
+
+
+MCMC = edited(
+    sampler={"name": "mcmc", "kernel": "normal_random_walk"},
+    inference={
+        "name": "mcmc",
+        "num_chains": 2,
+        "num_samples": 1500,
+        "num_warmup": 300,
+        "num_burn": 0,
+        "num_thin": 1,
+        "start": "prior",
+    },
+)
+
+
 def command_of(folder, config, *words, seeds="0-1"):
     """Write a config; return the command that fits it, and the file that will be made."""
     path = Path(folder) / "config.yaml"
@@ -65,6 +86,13 @@ def fit(folder, config, *words, seeds="0-1"):
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     run, out = fit(tmp_path_factory.mktemp("fit"), CONFIG, "--threads", "1")
+    assert run.returncode == 0, run.stderr
+    return run, out
+
+
+@pytest.fixture(scope="module")
+def fitted_by_mcmc(tmp_path_factory):
+    run, out = fit(tmp_path_factory.mktemp("mcmc"), MCMC, seeds="0")
     assert run.returncode == 0, run.stderr
     return run, out
 
@@ -145,28 +173,94 @@ def test_seeds_do_not_depend_on_their_block_nor_on_threads(fitted, tmp_path):
             np.testing.assert_array_equal(values, other, err_msg=f"{group}/{name}")
 
 
-def test_killed_and_started_again_it_goes_on(fitted, tmp_path):
-    """Killed when the first of two seeds is done, by a signal that no process can catch."""
-    command, out = command_of(tmp_path, CONFIG, seeds="0-1")
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    unfinished = tmp_path / "out.unfinished"
-    while not list(unfinished.glob("seed_0-*.nc")):
-        assert first.poll() is None
-        time.sleep(0.01)
-    first.kill()
-    first.wait()
-    assert not out.exists()
-    run, out = fit(tmp_path, CONFIG)
+def first_seed_is_done(line, folder):
+    return bool(list(folder.glob("*.unfinished/seed_0-*.nc")))
+
+
+def some_draws_are_made(line, folder):
+    return ", step " in line and "warm-up" not in line
+
+
+def hashes(path):
+    """Return the sha256 of every array of a posterior but how long it took."""
+    return {
+        f"{group}/{name}": hashlib.sha256(
+            repr(values.values.tolist()).encode()
+            if values.dtype == object
+            else f"{values.dtype} {values.shape}".encode() + values.values.tobytes()
+        ).hexdigest()
+        for group, node in posterior.read(path).children.items()
+        for name, values in node.dataset.variables.items()
+        if not str(name).endswith("_seconds")
+    }
+
+
+@pytest.mark.parametrize(
+    ("undisturbed", "config", "seeds", "signals", "is_time", "said"),
+    [
+        (
+            "fitted",
+            CONFIG,
+            "0-1",
+            [signal.SIGKILL],
+            first_seed_is_done,
+            ["seed 0: done before", "seed 1: log evidence"],
+        ),
+        # First when only draws are on the disk, last when they are more than the checkpoint knows.
+        pytest.param(
+            "fitted_by_mcmc",
+            MCMC,
+            "0",
+            [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL],
+            some_draws_are_made,
+            ["goes on from"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["smc", "mcmc"],
+)
+def test_killed_and_started_again_it_goes_on(
+    undisturbed, config, seeds, signals, is_time, said, request, tmp_path
+):
+    """By the signal that Slurm sends first, and by the one that no process can catch."""
+    undisturbed = request.getfixturevalue(undisturbed)[1]
+    command, out = command_of(tmp_path, config, seeds=seeds)
+    for number in signals:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as killed:
+            lines = []
+            for line in killed.stderr:
+                lines.append(line)
+                if is_time(line, tmp_path):
+                    killed.send_signal(number)
+                    break
+            lines += killed.stderr
+        expected = 128 + number if number == signal.SIGTERM else -number
+        assert killed.returncode == expected, "".join(lines)
+        assert not out.exists()
+    run, out = fit(tmp_path, config, seeds=seeds)
     assert run.returncode == 0, run.stderr
-    assert "seed 0: done before" in run.stderr
-    assert "seed 1: log evidence" in run.stderr
+    for words in said:
+        assert words in run.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "out.nc"}
-    undisturbed, resumed = posterior.read(fitted[1]), posterior.read(out)
-    for group, node in undisturbed.children.items():
-        for name, values in node.dataset.data_vars.items():
-            if not name.endswith("_seconds"):
-                np.testing.assert_array_equal(resumed[group].ds[name], values, err_msg=name)
-    assert resumed.attrs["log_evidence"] == undisturbed.attrs["log_evidence"]
+    assert hashes(out) == hashes(undisturbed)
+    evidence = [posterior.read(path).attrs["log_evidence"] for path in (out, undisturbed)]
+    np.testing.assert_array_equal(*evidence)
+
+
+def test_a_second_one_waits_and_finds_it_made(fitted, tmp_path):
+    folder = tmp_path / fitted[1].parent.name
+    folder.mkdir()
+    command, out = command_of(folder, CONFIG)
+    with exclusive(out):
+        second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert "; waiting" in second.stderr.readline()
+        shutil.copy(fitted[1], out)
+        made = out.stat()
+    _, told = second.communicate()
+    assert second.returncode == 0
+    assert told == f"{out}: made meanwhile\n"
+    assert (out.stat().st_ino, out.stat().st_mtime) == (made.st_ino, made.st_mtime)
+    assert {path.name for path in folder.iterdir()} == {"config.yaml", "out.nc"}
 
 
 def test_diagnose_stacks_the_wanted_seeds(fitted, tmp_path):
@@ -178,10 +272,6 @@ def test_diagnose_stacks_the_wanted_seeds(fitted, tmp_path):
     np.testing.assert_allclose(
         tree.attrs["log_evidence"], np.log(np.mean(np.exp(expected + 36))) - 36
     )
-
-
-def edited(**changes):
-    return {**CONFIG, **changes}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every kernel that tunes itself against exact answers, and the table in the docs."""
 
+from itertools import product
 from pathlib import Path
 
 import blackjax
@@ -22,10 +23,16 @@ from bamopipe.target import compile_target, precision_context
 
 # The rest of them takes minutes.
 QUICK = ("gibbs", "hmc", "normal_random_walk", "nuts")
-names = pytest.mark.parametrize(
-    "name",
-    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in kernels.KERNELS],
-)
+
+
+def params(*columns):
+    return [
+        pytest.param(*row, marks=() if row[0] in QUICK else pytest.mark.slow)
+        for row in product(kernels.KERNELS, *columns)
+    ]
+
+
+names = pytest.mark.parametrize("name", params())
 
 
 def off(errors):
@@ -33,11 +40,10 @@ def off(errors):
     return {what: error for what, error in errors.items() if not abs(error) < 4}
 
 
-@names
-@pytest.mark.parametrize("case", kernels.CASES)
+@pytest.mark.parametrize(
+    ("name", "case"), [p for p in params(kernels.CASES) if kernels.applies(*p.values)]
+)
 def test_posterior_at_two_temperatures(name, case):
-    if not kernels.applies(name, case):
-        return
     assert off(kernels.errors(name, case)) == {}
 
 

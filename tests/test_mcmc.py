@@ -24,7 +24,7 @@ from bamopipe.inference.datatree import to_datatree
 from bamopipe.inference.devices import Dealer
 from bamopipe.inference.mcmc_run import DRAWS_PER_TURN, windows
 from bamopipe.inference.turn import take_turn
-from bamopipe.samplers import gibbs_sampler, mcmc_sampler
+from bamopipe.samplers import chees, gibbs_sampler, mcmc_sampler
 from bamopipe.target import compile_target, precision_context
 
 Y = np.array([1.5, -0.5, 2.0, 3.5, 0.1, 4.0])
@@ -186,13 +186,18 @@ def test_a_start_that_is_nowhere_possible_names_the_node():
         engine.run(jax.random.key(0))
 
 
-def test_paths_become_as_long_as_chees_says():
-    """In a standard normal the criterion, 1/2 - sin(2 L) / (4 L), has its maximum at 2.25."""
+@pytest.mark.parametrize("start", [0.3, 7.0])
+def test_paths_become_as_long_as_chees_says(start, monkeypatch):
+    """In a standard normal E sin(t)^2 / E t is highest at 1.0, with paths t of whole steps of 0.86.
+
+    The longest path was off by 0.11 (one standard deviation) in six other runs.
+    """
+    monkeypatch.setattr(chees, "FIRST_PATH", start)
     model = Model()
     model.add_node("x", distribution=dx.Normal(0.0, jnp.geomspace(0.01, 100.0, 20)))
     engine = MCMCInference(model, mcmc_sampler(model, blackjax.dynamic_hmc), num_samples=200)
     tree = to_datatree(engine, engine.run(jax.random.key(0)), seed=0)
-    assert 1.7 < tree["mcmc"]["path_length"].values[0, 0] < 3.2
+    assert abs(tree["mcmc"]["path_length"].values[0, 0] - 1.0) < 4 * 0.11
     assert tree["mcmc"]["scale"].dims == tree["mcmc"]["path_length"].dims
 
 

@@ -59,6 +59,48 @@ def test_what_changes_no_posterior_changes_no_id(override):
     assert ids(override) == ids()
 
 
+def of_gibbs(names, **settings):
+    """Plan one run of eight schools whose sampler has settings for variables that move together."""
+    settings = {
+        "steps": f"{{{names}: {{kernel: nuts}}}}",
+        "order": f"[theta,{names}]",
+        "repeats": f"{{{names}: 2}}",
+        **settings,
+    }
+    overrides = [f"sampler.{name}={value}" for name, value in settings.items()]
+    (run,) = load("sampler=gibbs", *overrides, experiment="single").runs
+    return run
+
+
+def test_variables_that_move_together_have_one_name():
+    runs = [of_gibbs(names) for names in (r"mu\, tau", r"mu\,tau", r"tau \, mu")]
+    assert len({run.id for run in runs}) == 1
+    for run in runs:
+        assert run.frozen["sampler"] == {
+            "name": "gibbs",
+            "steps": {"mu, tau": {"kernel": "nuts"}},
+            "order": ["theta", "mu, tau"],
+            "repeats": {"mu, tau": 2},
+        }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            dict(steps=r"{mu\, tau: {kernel: nuts}, tau\, mu: {kernel: hmc}}"),
+            "sampler.steps has 'mu, tau' twice",
+        ),
+        (dict(steps=r"{mu\, tua: {kernel: nuts}}"), "steps names 'tua', which is no latent"),
+        (dict(order="[mu,thetta]"), "order names 'thetta', which is no latent variable; did"),
+        (dict(repeats="{m: 3}"), "repeats names 'm', which is no latent variable"),
+    ],
+)
+def test_variables_that_are_not_there_are_told(settings, message):
+    with pytest.raises(UserError, match=message):
+        of_gibbs(r"mu\, tau", **settings)
+
+
 @pytest.mark.parametrize(
     "override",
     [
@@ -237,7 +279,7 @@ def test_a_sampler_names_variables_of_the_model(folder, tmp_path):
     original = gibbs.read_text()
     project.edit(gibbs, "  theta:", "  thetta:")
     try:
-        with pytest.raises(UserError, match=r"steps\.thetta names no latent variable; .*'theta'"):
+        with pytest.raises(UserError, match=r"steps names 'thetta', which is .*'theta'"):
             load()
     finally:
         gibbs.write_text(original)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import signal
 import threading
 import time
@@ -21,7 +22,7 @@ from bamopipe.files import atomic_write
 
 logger = logging.getLogger("bamopipe")
 
-SECONDS_BETWEEN_WRITES = 60.0
+SECONDS_BETWEEN_WRITES = float(os.environ.get("BAMOPIPE_CHECKPOINT_SECONDS", 60.0))
 
 
 class Checkpoint:

@@ -1,8 +1,8 @@
 """One run of Markov chain Monte Carlo, from its start to its draws."""
 
+import logging
 import math
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +24,8 @@ from bamopipe.target import Target, precision_context
 
 if TYPE_CHECKING:
     from bamopipe.inference.mcmc import MCMCInference
+
+logger = logging.getLogger("bamopipe")
 
 # Draws that one call of the compiled program makes; what is reported and kept in between.
 DRAWS_PER_TURN = 100
@@ -95,7 +97,7 @@ class Run:
             self._tune(starts.shape)
             self.dealer.warm(self.turn, self._item(0, Phase("", 0)))
             compiled = time.perf_counter()
-            self._restore(checkpoint.load() if checkpoint else None)
+            self._restore(checkpoint)
             self.progress.begin(self._steps()[0] / self._steps()[1])
             while self.phase < len(self.phases):
                 self._go_through(self.phases[self.phase], checkpoint)
@@ -138,15 +140,17 @@ class Run:
             **{f"leaf/{number}": np.asarray(leaf) for number, leaf in enumerate(leaves)},
         }
 
-    def _restore(self, saved: Mapping[str, np.ndarray] | None) -> None:
+    def _restore(self, checkpoint: Checkpoint | None) -> None:
         """Go on from the arrays of an earlier process, if there are any."""
-        if saved is not None:
+        saved = checkpoint.load() if checkpoint else None
+        if checkpoint and saved is not None:
             self.phase, self.num_done, self.num_turns = saved["counts"].tolist()
             names = [name for name in saved if name.startswith("is_nan/")]
             self.is_nan = {name.removeprefix("is_nan/"): saved[name] for name in names}
             leaves, structure = jax.tree.flatten((self.states, self.parameters))
             leaves = [saved[f"leaf/{number}"] for number in range(len(leaves))]
             self.states, self.parameters = jax.tree.unflatten(structure, leaves)
+            logger.info("goes on from %s", checkpoint.path)
         is_last = self.phase == len(self.phases) - 1
         self.kept.reserve(self._rows(), keep=is_last and self.num_done > 0)
 

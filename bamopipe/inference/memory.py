@@ -90,12 +90,8 @@ _consequences = jax.jit(consequences)
 
 def _bytes(function, target: Target, *arguments) -> float:
     """Return the size of a function's results for one position."""
-    position = {
-        name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
-        for name in target.latent
-    }
     with precision_context(target.program.precision):
-        found = jax.eval_shape(function, target, *arguments, position)
+        found = jax.eval_shape(function, target, *arguments, target.example)
     return float(
         sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
     )

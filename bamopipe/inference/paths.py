@@ -124,14 +124,10 @@ class DataTempering:
 
 def _shapes(target: Target) -> dict[str, tuple[int, ...]]:
     """Return the shape of each observed variable's log densities."""
-    position = {
-        name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
-        for name in target.latent
-    }
 
     def pointwise(target, position):
         values = target.values(position, target.observed)
         return {name: target.pointwise(name, values) for name in target.observed}
 
-    found = jax.eval_shape(pointwise, target, position)
+    found = jax.eval_shape(pointwise, target, target.example)
     return {name: array.shape for name, array in found.items()}

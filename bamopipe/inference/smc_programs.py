@@ -56,6 +56,7 @@ def reweigh_and_tune(
     everyone, ancestors = resample(resampling_fn, key, weights, num_particles, state)
     tuned = tune(kernel, parameters, everyone.position, target)
     if num_ancestors != num_particles:
+        # Too few to tune by, and a part of the others would be spread less evenly.
         few_key = jax.random.fold_in(key, purpose("ancestors"))
         everyone, ancestors = resample(resampling_fn, few_key, weights, num_ancestors, state)
     return everyone, tuned, Reweighting(new, increment, ess, weights, ancestors)
@@ -79,10 +80,11 @@ def choose(
     return resampling_fn(_key(chain_key, "resample", stage), weights, size)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def move(
     kernel: Kernel,
     path: Path,
+    num_kept: int | None,
     target: Target,
     chain_key: Array,
     stage: Array,
@@ -92,30 +94,16 @@ def move(
     parameters: dict[str, Parameters],
     state: State,
 ) -> tuple[State, Mutation]:
-    """Move a block of particles at one temperature, with a key of its own."""
+    """Move a block of particles at one temperature, with a key of its own.
+
+    `num_kept` is how many to return of all that they were on the way; None for what they are in
+    the end.
+    """
     target, exponent, state = path.enter(kernel, target, state, temperature)
     key = jax.random.fold_in(_key(chain_key, "move", stage), block)
-    return mutate(kernel, target, key, exponent, *until, parameters, state)
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def move_and_keep(
-    kernel: Kernel,
-    path: Path,
-    block_size: int,
-    target: Target,
-    chain_key: Array,
-    stage: Array,
-    block: Array,
-    temperature: Array,
-    until: tuple[Array, Array],
-    parameters: dict[str, Parameters],
-    state: State,
-) -> tuple[State, Mutation]:
-    """Move a few particles at one temperature, and return a block of all that they were."""
-    target, exponent, state = path.enter(kernel, target, state, temperature)
-    key = jax.random.fold_in(_key(chain_key, "move", stage), block)
-    return mutate_and_keep(kernel, target, key, exponent, until[0], parameters, state, block_size)
+    if num_kept is None:
+        return mutate(kernel, target, key, exponent, *until, parameters, state)
+    return mutate_and_keep(kernel, target, key, exponent, until[0], parameters, state, num_kept)
 
 
 def _key(chain_key: Array, name: str, index: Array) -> Array:

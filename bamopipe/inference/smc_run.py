@@ -26,14 +26,7 @@ from bamopipe.inference.paths import DataTempering, LikelihoodTempering, Path
 from bamopipe.inference.persistent import Pool
 from bamopipe.inference.progress import ProgressReport, fraction_done
 from bamopipe.inference.result import OK, FinalState, Result, Stage, nan_sentence
-from bamopipe.inference.smc_programs import (
-    choose,
-    draw,
-    move,
-    move_and_keep,
-    reweigh_and_tune,
-    tune,
-)
+from bamopipe.inference.smc_programs import choose, draw, move, reweigh_and_tune, tune
 from bamopipe.inference.tempering import Goal, Reweighting
 from bamopipe.samplers.base import Parameters, State
 
@@ -61,13 +54,13 @@ class Run:
         if engine.data_blocks > 1:
             self.path = DataTempering(engine.data_blocks)
         self.path.check(engine.target)
-        self.move: Callable = partial(move, engine.mcmc_kernel, self.path)
-        self.num_ancestors = engine.num_particles
+        self.num_ancestors, num_kept = engine.num_particles, None
         if engine.scheme == "waste_free":
             assert engine.num_mutations is not None
             in_block = math.ceil(self.block_size / (engine.num_mutations + 1))
             self.num_ancestors = self.num_blocks * in_block
-            self.move = partial(move_and_keep, engine.mcmc_kernel, self.path, self.block_size)
+            num_kept = self.block_size
+        self.move: Callable = partial(move, engine.mcmc_kernel, self.path, num_kept)
         self.dealer = Dealer((engine.target,), engine.precision)
         self.is_pilot, self.pilot = False, list[Stage]()
         self.chain_keys = [

@@ -1,4 +1,9 @@
-"""How long the paths of a Hamiltonian kernel should be: the ChEES criterion."""
+"""How long the paths of a Hamiltonian kernel should be: the ChEES criterion, for its price.
+
+The criterion is the mean squared change of the squared distance to the middle. By itself it favours
+long paths, and hardly tells them apart: with four chains their length went anywhere. So it is
+divided by the length of the path, which is what a move costs (`chees_rate_criterion` in TFP).
+"""
 
 import math
 from typing import NamedTuple
@@ -10,11 +15,11 @@ from bamopipe.samplers.base import LOG_PATH, Parameters
 
 # Steps of the integrator in the longest path.
 MOST_STEPS = 1000
-# The first of all longest paths, a quarter of a period; in a standard normal they end near 2.2.
-# Shorter than that, since from longer ones chance leads to further maxima, half a period apart.
+# The first of all longest paths, a quarter of a period, which is the best in a standard normal if
+# steps are short.
 FIRST_PATH = math.pi / 2
 # How much of a step's gain goes into the length of paths: little, since one move tells little (the
-# log of the criterion has a slope of 2 at first, a move's own is off by 3 near the maximum).
+# log of the criterion has a slope of 1 at first, a move's own is off by 3 near the maximum).
 RATE = 0.05
 LARGEST_SLOPE = 5.0
 # How much of it goes into the scale of the criterion.
@@ -68,7 +73,7 @@ def first(size: int, dtype) -> Parameters:
 
 
 def adapt(parameters: Parameters, found: Terms, gain: Array | float, most: Array) -> Parameters:
-    """Go uphill on the log of the criterion by the length of the longest path.
+    """Go uphill on the log of criterion / length, by the log of the length of the longest path.
 
     Parameters
     ----------
@@ -82,6 +87,6 @@ def adapt(parameters: Parameters, found: Terms, gain: Array | float, most: Array
         The longest path that there may be, as a phase.
     """
     spread = parameters[SPREAD] + SPREAD_RATE * gain * (jnp.mean(found.change) - parameters[SPREAD])
-    slope = jnp.mean(found.slope) / jnp.where(spread > 0, spread, 1.0)
+    slope = jnp.mean(found.slope) / jnp.where(spread > 0, spread, 1.0) - 1
     log_path = parameters[LOG_PATH] + RATE * gain * jnp.clip(slope, -LARGEST_SLOPE, LARGEST_SLOPE)
     return {**parameters, SPREAD: spread, LOG_PATH: jnp.minimum(log_path, jnp.log(most))}

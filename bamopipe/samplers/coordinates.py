@@ -9,7 +9,16 @@ from jax.scipy.linalg import solve_triangular
 from bamopipe.target import Position, Target
 
 LARGEST_DENSE = 500
-"""Coordinates up to which the shape of steps has correlations where nobody says whether."""
+"""Coordinates up to which the shape of steps has correlations where nobody says whether.
+
+With correlations every gradient costs two products with a square matrix. On one core, with a
+density that costs nothing, a step of `hmc` (five gradients) takes one chain 4, 20, 45 and 130 to
+200 times as long as without them, with 100, 300, 500 and 1,000 coordinates: 0.04, 0.3 to 0.8, 1.4
+to 2.7 and 11 to 14 ms. A thousand particles, which share the matrix, take 2 to 6 times as long.
+Without correlations it takes more gradients, by the root of their condition number. Up to 500 a
+gradient takes half a millisecond more at most, which is little beside that of most models of this
+size; with 1,000 it takes 2 to 3 ms more, and grows with the square.
+"""
 
 
 def to_coordinates(target: Target, position: Position, variables: tuple[str, ...]) -> Array:

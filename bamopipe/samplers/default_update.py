@@ -120,13 +120,9 @@ def _has_gradient(target: Target, name: str) -> bool:
 
         return jax.grad(log_density)(value)
 
-    position = {
-        n: jax.ShapeDtypeStruct(target.program.shapes[n], target.program.dtypes[n])
-        for n in target.latent
-    }
     with precision_context(target.program.precision):
         try:
-            jax.eval_shape(gradient, position[name], position)
+            jax.eval_shape(gradient, target.example[name], target.example)
         except (TypeError, ValueError, NotImplementedError):  # a callback, or a loop of its own
             return False
     return True

@@ -159,7 +159,7 @@ def cluster() -> Finding:
     if not shutil.which("sbatch"):
         return Finding("-", "no Slurm on this machine (no sbatch): runs are made here")
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        plugin = "uv pip install snakemake-executor-plugin-slurm"
+        plugin = "uv sync --extra slurm"
         return Finding("!", f"Slurm is here, but not Snakemake's plugin for it: {plugin}")
     asked = subprocess.run(
         ["squeue", "--noheader", "--me"], capture_output=True, text=True, timeout=20, check=False

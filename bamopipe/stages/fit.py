@@ -19,6 +19,7 @@ from bamopipe import datafiles, devices, source
 from bamopipe.config import read_frozen
 from bamopipe.distributions import text
 from bamopipe.errors import UserError
+from bamopipe.exclusive import exclusive
 
 logger = logging.getLogger("bamopipe")
 
@@ -48,15 +49,30 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
 
     files = {n: str(datafiles.place(entry)) for n, entry in frozen["data"]["files"].items()}
     unfinished = out.with_name(f"{out.stem}.unfinished")
-    with programs.shared(frozen["model"]["_target_"]):
+    # A job of a Snakemake that was killed may live on, and be asked for again by the next one.
+    with exclusive(out) as waited, programs.shared(frozen["model"]["_target_"]):
         engine = build_engine(frozen)
         attrs = {
             "config": json.dumps(frozen, sort_keys=True),
             "fit_id": config.parent.name,
             **provenance.describe(files, model_file),
         }
+        if waited and _is_made(out, seeds, attrs):
+            logger.info("%s: made meanwhile", out)
+            return
         draw(engine, seeds, attrs, files, out, unfinished)
-    shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_made(out: Path, seeds: list[int], attrs: Mapping[str, Any]) -> bool:
+    """Tell whether a file holds what a fit of these seeds, data and sources would give."""
+    from bamopipe import posterior
+
+    with contextlib.suppress(UserError):  # there is none, or it cannot be read
+        made = posterior.read(out).attrs
+        same = ("config", "fit_id", "data_sha256", "model_source", "versions")
+        return made["seeds"] == json.dumps(seeds) and all(made[k] == attrs[k] for k in same)
+    return False
 
 
 def prepare(frozen: Mapping[str, Any], threads: int | None) -> None:
@@ -102,42 +118,42 @@ def draw(
     out
         The netCDF file.
     unfinished
-        A folder for what is taken up again if the process is killed.
+        A folder beside `out` for what is taken up again if the process is killed.
     """
     import xarray as xr
 
     from bamopipe import posterior, provenance
-    from bamopipe.record import FILES
 
     engine.check_memory(len(seeds))
     kept = provenance.keep(files)
-    trees = [_fit_seed(engine, seed, attrs, unfinished) for seed in seeds]
-    tree = posterior.concatenate(trees, seeds)
-    tree[FILES] = xr.DataTree(
-        xr.Dataset({name: (f"{name}_bytes", content) for name, content in kept.items()})
-    )
-    for values in tree[FILES].data_vars.values():
+    data = xr.Dataset({name: (f"{name}_bytes", content) for name, content in kept.items()})
+    for values in data.data_vars.values():
         values.encoding["zlib"] = True
-    posterior.write(tree, out)
+    paths = [_fit_seed(engine, seed, attrs, data, unfinished) for seed in seeds]
+    if len(paths) == 1:
+        os.replace(paths[0], out)  # its arrays may exceed the memory
+    else:
+        trees = [posterior.read(path) for path in paths]
+        posterior.write(posterior.concatenate(trees, seeds), out)
 
 
-def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path):
-    """Fit with one seed, or take up what an earlier process, which was killed, has left of it."""
+def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], data, unfinished: Path) -> Path:
+    """Fit with one seed, and return the file; an earlier process, now killed, may have made it."""
     import jax
+    import xarray as xr
 
     from bamopipe import posterior
     from bamopipe.inference.checkpoint import identity
     from bamopipe.inference.datatree import to_datatree
-    from bamopipe.inference.result import Result
+    from bamopipe.inference.result import Draws, Result
+    from bamopipe.record import FILES
 
     key = jax.random.key(seed)
     place = unfinished / f"seed_{seed}-{identity(engine, key)[:12]}"
     done, checkpoint = place.with_suffix(".nc"), place.with_suffix(".npz")
     if done.exists():
-        with contextlib.suppress(UserError):  # a file that is damaged is made again
-            tree = posterior.read(done)
-            logger.info("seed %d: done before, %s", seed, done)
-            return tree
+        logger.info("seed %d: done before, %s", seed, done)
+        return done
     result = engine.run(key, checkpoint)
     if isinstance(result, Result):
         logger.info(
@@ -146,9 +162,12 @@ def _fit_seed(engine, seed: int, attrs: Mapping[str, Any], unfinished: Path):
     for status in set(result.status) - {"ok"}:
         logger.warning("seed %d: %s", seed, status)
     tree = to_datatree(engine, result, seed, attrs)
+    tree[FILES] = xr.DataTree(data)
     posterior.write(tree, done)
     checkpoint.unlink(missing_ok=True)
-    return tree
+    if isinstance(result, Draws) and result.folder:
+        shutil.rmtree(result.folder, ignore_errors=True)
+    return done
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bamopipe import compose, plan
+from bamopipe import compose, locks, plan, programs
 from bamopipe.errors import UserError
+from bamopipe.files import TEMPORARY
 from bamopipe.index import FITS, RESULTS
 from bamopipe.stages.disk import bytes_text
 from bamopipe.stages.explain import request_of
@@ -18,28 +20,36 @@ def main(remove: bool) -> None:
     In use are the runs of every experiment in ``conf/experiment``, and of every folder in
     ``results/`` that `bamopipe run` made with overrides and whose experiment still exists. Of the
     rest, these are listed: fits, folders of runs within an experiment, and experiments whose file
-    is gone. Nothing else in ``results/`` and nothing outside it is ever touched.
+    is gone; and what killed processes left half-written. Nothing else in ``results/`` and nothing
+    outside it is ever touched.
 
     Parameters
     ----------
     remove : bool
         Remove them.
     """
-    if any(Path(".snakemake/locks").glob("*")):
-        raise UserError(
-            "nothing is pruned while Snakemake runs here (or was killed: then `snakemake --unlock`)"
-        )
-    unused = [path for path in _unused() if _is_ours(path)]
+    lock = locks.take_over()
+    if lock is None:
+        raise UserError("nothing is pruned while Snakemake runs here")
+    with lock:
+        _prune(remove)
+
+
+def _prune(remove: bool) -> None:
+    unused = [path for path in _unused() if _is_ours(path)] + sorted(_leftovers())
     if not unused:
         print(f"everything in {RESULTS}/ is used by an experiment")
         return
     total = 0
     for path in unused:
-        size = sum(f.lstat().st_size for f in path.rglob("*") if not f.is_dir())
+        files = path.rglob("*") if path.is_dir() else [path]
+        size = sum(f.lstat().st_size for f in files if not f.is_dir())
         total += size
         print(f"  {path}  {bytes_text(size)}")
-        if remove:
+        if remove and path.is_dir():
             shutil.rmtree(path)
+        elif remove:
+            path.unlink()
     print(f"{'removed' if remove else 'not used'}: {len(unused)}, {bytes_text(total)}")
     if not remove:
         print("remove them with: bamopipe prune --yes")
@@ -68,6 +78,15 @@ def _unused() -> Iterator[Path]:
         if home in runs:
             yield from (r for r in sorted(home.glob("*-*/")) if r.name not in runs[home])
     yield from (fit for fit in sorted(FITS.glob("*/")) if fit.name not in wanted)
+
+
+def _leftovers() -> Iterator[Path]:
+    """Find what processes that were killed had not finished writing: it is an hour old."""
+    for path in RESULTS.rglob(".*"):
+        is_half = path.is_file() and TEMPORARY.fullmatch(path.name)
+        is_cache = path.is_dir() and path.name.startswith(programs.OF_A_PROCESS)
+        if (is_half or is_cache) and time.time() - path.lstat().st_mtime > 3600:
+            yield path
 
 
 def _is_ours(path: Path) -> bool:

@@ -178,7 +178,7 @@ class _Compiler:
 
         try:
             self._add("mean", node.name, mean, examples)
-        except (AttributeError, NotImplementedError, TypeError, UserError) as error:
+        except (NotImplementedError, UserError) as error:
             self.functions["mean", node.name] = UserError(f"its mean is not known: {error}")
 
     def _trace_noise(self, node: Node, outline: Outline, distribution, examples) -> None:

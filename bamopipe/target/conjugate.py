@@ -159,11 +159,7 @@ def _family_on(domain: Domain, target: Target, variable: str) -> Family | None:
             factor = own[variable]
             found.append(isinstance(factor, Full) and factor.value == -math.inf)
 
-    position = {
-        name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
-        for name in target.latent
-    }
-    jax.eval_shape(read, target, position)
+    jax.eval_shape(read, target, target.example)
     powers = [exponent for exponent, _ in run.used if exponent != 0]
     families: dict[Domain, Family | None] = {
         "positive": Family("Gamma", powers[0]) if powers else None,

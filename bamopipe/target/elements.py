@@ -49,12 +49,8 @@ def independent_axes(target: Target, variable: str) -> tuple[int, ...]:
     def trace(target, position):
         found.append([marks for _, marks in _pointwise(target, position, variable).values()])
 
-    position = {
-        name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
-        for name in target.latent
-    }
     with precision_context(target.program.precision):
-        jax.eval_shape(trace, target, position)
+        jax.eval_shape(trace, target, target.example)
     axes = range(len(target.program.shapes[variable]))
     return tuple(a for a in axes if all(m is None or m[a] is not None for m in found[0]))
 

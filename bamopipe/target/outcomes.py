@@ -40,11 +40,6 @@ def possible_values(target: Target, variable: str) -> np.ndarray | None:
     if variable not in target.program.discrete:
         return None
     node = target.program.node_of[variable]
-
-    position = {
-        name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
-        for name in target.latent
-    }
     with precision_context(target.program.precision):
         seen: list = []
 
@@ -53,7 +48,7 @@ def possible_values(target: Target, variable: str) -> np.ndarray | None:
             seen.append(found)
             return 0.0 if found is None else found.parameter
 
-        program = jax.make_jaxpr(parameter)(position)
+        program = jax.make_jaxpr(parameter)(target.example)
         depends, _ = trace(program, [True] * len(program.invars))
         if seen[0] is None or any(depends):
             return None

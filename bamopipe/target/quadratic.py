@@ -68,11 +68,8 @@ def _has_constant_curvature(
     """Tell whether some factors are together quadratic in some variables."""
     if {*variables} & target.program.discrete:
         return False
-    shapes = {
-        name: jax.ShapeDtypeStruct(target.program.shapes[name], target.program.dtypes[name])
-        for name in target.latent
-    }
-    own = {name: shapes.pop(name) for name in variables}
+    others = dict(target.example)
+    own = {name: others.pop(name) for name in variables}
 
     def log_density(value, others, target):
         return _log_density(target, {**others, **value}, factors, jnp.ones(()))
@@ -87,11 +84,11 @@ def _has_constant_curvature(
         return [True] * len(own) + [False] * (len(program.invars) - len(own))
 
     with precision_context(target.program.precision):
-        program = jax.make_jaxpr(log_density)(own, shapes, target)
+        program = jax.make_jaxpr(log_density)(own, others, target)
         _, operations = trace(program, given(program))
         if not operations <= SMOOTH:
             return False
-        program = jax.make_jaxpr(second_derivative)(own, own, shapes, target)
+        program = jax.make_jaxpr(second_derivative)(own, own, others, target)
     depends, _ = trace(program, given(program))
     return not any(depends)
 

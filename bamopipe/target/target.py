@@ -128,6 +128,15 @@ class Target:
         """Names of the observed variables, parents first."""
         return self.program.observed
 
+    @property
+    def example(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """A position without numbers: shape and type of every variable, to trace functions with."""
+        program = self.program
+        return {
+            name: jax.ShapeDtypeStruct(program.shapes[name], program.dtypes[name])
+            for name in self.latent
+        }
+
     def touching(self, variables: Iterable[str]) -> tuple[str, ...]:
         """Names of the factors that depend on any of these variables: theirs, and their children's.
 
