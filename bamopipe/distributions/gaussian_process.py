@@ -223,7 +223,7 @@ class GaussianProcess(dx.Distribution):
 # Values are real numbers, as those of a normal distribution.
 support.register(GaussianProcess, support.dispatch(dx.Normal))
 unconstraining.register(GaussianProcess, unconstraining.dispatch(dx.Normal))
-# Here rather than beside the others: models without processes start a second sooner so.
+# Here rather than beside the others, so that models without processes need not load tinygp.
 from_noise.register(GaussianProcess, lambda process: from_noise(process.normal()))
 
 
