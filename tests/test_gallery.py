@@ -131,6 +131,7 @@ def test_nuts(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", gallery.BY_HAND)
 def test_nuts_by_hand(name):
     """Moments, by NUTS with shorter steps or in other coordinates."""
