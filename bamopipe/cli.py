@@ -14,7 +14,7 @@ from bamopipe.errors import UserError, printable
 # What a disk or its owner says, rather than a mistake of ours.
 NO_PLACE_TO_WRITE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
-    *(errno.EACCES, errno.EPERM, errno.ENOTDIR),
+    *(errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
 )
 
 

@@ -25,7 +25,8 @@ def exclusive(path: Path) -> Iterator[bool]:
     Parameters
     ----------
     path
-        The file. The lock is beside it, in ``<stem>.lock``, and goes when it is released.
+        The file. The lock is beside it, in ``<stem>.lock``, and goes when it is released. The
+        folder is made if it is missing.
 
     Yields
     ------
@@ -41,6 +42,7 @@ def exclusive(path: Path) -> Iterator[bool]:
     (False, ['a.lock'])
     """
     place = path.with_suffix(".lock")
+    place.parent.mkdir(parents=True, exist_ok=True)
     waited = False
     while True:
         file = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)

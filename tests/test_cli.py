@@ -200,7 +200,7 @@ def test_status_tells_what_failed_and_what_did_not_converge(folder, capsys):
     )
 
 
-def test_status_follows_running_fits_by_their_logs(folder, capsys, monkeypatch):
+def test_status_follows_running_fits_by_their_logs(folder, capsys, caplog):
     made = plan.load({})
     first, second = (run.id for run in made.runs)
     home = folder / made.home
@@ -216,7 +216,7 @@ def test_status_follows_running_fits_by_their_logs(folder, capsys, monkeypatch):
     log.parent.mkdir(parents=True)
     logger = logging.getLogger("bamopipe")
     handler = logging.FileHandler(log)
-    monkeypatch.setattr(logger, "level", logging.INFO)
+    caplog.set_level(logging.INFO, logger="bamopipe")  # not by attribute: loggers remember levels
     logger.addHandler(handler)
     logger.info("seed %d: log evidence %.4f ± %.4f", 0, -1.0, 0.1)
     report = ProgressReport("SMC of m")
