@@ -7,7 +7,6 @@ use, nothing here does anything.
 """
 
 import contextlib
-import fcntl
 import functools
 import importlib.util
 import logging
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bamopipe.errors import UserError
+from bamopipe.files import lock
 
 logger = logging.getLogger("bamopipe")
 
@@ -94,7 +94,7 @@ def lease() -> Lease | None:
     waiting = False
     while True:
         for gpu, number in shares:
-            if _lock(folder / f"{gpu.lock}.{number}"):
+            if lock(folder / f"{gpu.lock}.{number}", 0o600) is not None:  # until the process ends
                 os.environ[VISIBLE] = gpu.name
                 os.environ.setdefault(MEMORY, f"{USABLE / jobs:.3f}")
                 return Lease(gpu.lock, f"1/{jobs}")
@@ -181,15 +181,3 @@ def _folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != user:
         raise UserError(f"{folder}, for locks on GPUs, is not yours: remove it, or set TMPDIR")
     return folder
-
-
-def _lock(path: Path) -> bool:
-    """Try to lock a file, for as long as this process lives."""
-    # Children do not inherit the file, so that none of them keeps the lock of a dead parent.
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return False
-    return True

@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
@@ -9,6 +10,45 @@ from pathlib import Path
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.(?P<kind>\w+)")
 """Names of files that are not complete."""
+
+
+def lock(path: str | os.PathLike, mode: int = 0o666) -> int | None:
+    """Lock a file for this process alone, unless another holds it.
+
+    The kernel keeps the lock, so that it ends with this process, however that ends. Children do not
+    inherit it, so that none of them keeps the lock of a dead parent.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; it is made if it is missing.
+    mode : int
+        Its permissions then.
+
+    Returns
+    -------
+    int or None
+        The open file: it is locked until `os.close`. None if another process has locked it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first, second = (lock(Path(folder) / "a.lock") for _ in range(2))
+    ...     os.close(first)
+    >>> second is None
+    True
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    except BaseException:
+        os.close(file)
+        raise
+    return file
 
 
 @contextlib.contextmanager

@@ -63,6 +63,11 @@ def axes(rows: Iterable[Row]) -> list[str]:
     return [key for key, found in values.items() if len(found) > 1]
 
 
+def homes() -> list[Path]:
+    """Return the folders of all experiments that have left something, by name."""
+    return sorted(path.parent for path in RESULTS.glob("*/index.csv"))
+
+
 def read(home: Path) -> list[Row]:
     """Read the index of an experiment.
 

@@ -5,14 +5,14 @@ person to unlock by hand. A lock of the kernel goes with the process that holds 
 ends. So who has the kernel's lock knows that nobody holds Snakemake's.
 """
 
-import fcntl
 from pathlib import Path
-from typing import IO
+
+from bamopipe.files import lock
 
 FOLDER = Path(".snakemake")
 
 
-def take_over(folder: Path = FOLDER) -> IO[str] | None:
+def take_over(folder: Path = FOLDER) -> int | None:
     """Hold the project, and remove what a killed Snakemake left of its lock.
 
     If another Snakemake is alive nothing is done, and Snakemake itself says so.
@@ -24,17 +24,16 @@ def take_over(folder: Path = FOLDER) -> IO[str] | None:
 
     Returns
     -------
-    file or None
+    int or None
         The project is held until this file is closed, at the latest when the process ends. None if
-        another holds it.
+        another holds it, or if the file system has no locks.
     """
     folder.mkdir(exist_ok=True)
-    file = (folder / "bamopipe.lock").open("w")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held by another, or a file system without locks
-        file.close()
+        file = lock(folder / "bamopipe.lock")
+    except OSError:
         return None
-    for stale in folder.glob("locks/*.lock"):
-        stale.unlink(missing_ok=True)
+    if file is not None:
+        for stale in folder.glob("locks/*.lock"):
+            stale.unlink(missing_ok=True)
     return file

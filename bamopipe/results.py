@@ -170,7 +170,7 @@ def load(experiment: str | os.PathLike) -> Results:
     if not (home / "index.csv").is_file() and (RESULTS / home / "index.csv").is_file():
         home = RESULTS / home
     if not (home / "index.csv").is_file():
-        known = [found.parent.name for found in RESULTS.glob("*/index.csv")]
+        known = [found.name for found in index.homes()]
         if not known:
             raise UserError(f"there are no results in {RESULTS}/; run `bamopipe run` first")
         raise UserError(f"{home} holds no experiment{nearest(home.name, known)}")

@@ -37,7 +37,7 @@ def test_the_lock_goes_with_the_process_that_holds_it(tmp_path, monkeypatch):
         other.wait()
     held = locks.take_over()
     assert held is not None
-    held.close()
+    os.close(held)
     assert not stale.exists()
 
 

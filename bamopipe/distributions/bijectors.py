@@ -136,17 +136,22 @@ for _region, _bijector in BY_REGION.items():
         unconstraining.register(_class)(_bijector)
 
 
-@unconstraining.register(dx.Transformed)
-@unconstraining.register(root(tfd.TransformedDistribution))
-def _(d) -> tfb.Bijector:
-    return tfb.Chain([as_tfp(d.bijector), unconstraining(d.distribution)])
+def see_through_wrappers(bijector_to) -> None:
+    """Teach a `singledispatch` function that returns bijectors what wrappers make of theirs."""
+
+    def transformed(d) -> tfb.Bijector:
+        return tfb.Chain([as_tfp(d.bijector), bijector_to(d.distribution)])
+
+    def same(d) -> tfb.Bijector:
+        return bijector_to(d.distribution)
+
+    for wrapper in (dx.Transformed, root(tfd.TransformedDistribution)):
+        bijector_to.register(wrapper)(transformed)
+    for wrapper in (dx.Independent, root(tfd.Independent), root(tfd.BatchBroadcast)):
+        bijector_to.register(wrapper)(same)
 
 
-@unconstraining.register(dx.Independent)
-@unconstraining.register(root(tfd.Independent))
-@unconstraining.register(root(tfd.BatchBroadcast))
-def _(d) -> tfb.Bijector:
-    return unconstraining(d.distribution)
+see_through_wrappers(unconstraining)
 
 
 @unconstraining.register(root(tfd.Sample))

@@ -15,8 +15,8 @@ from tensorflow_probability.substrates.jax import bijectors as tfb
 from tensorflow_probability.substrates.jax import distributions as tfd
 
 from bamopipe.distributions.autoregressive import AutoRegressive
+from bamopipe.distributions.bijectors import see_through_wrappers
 from bamopipe.distributions.support import root
-from bamopipe.distributions.transforms import as_tfp
 from bamopipe.errors import UserError
 
 
@@ -82,17 +82,7 @@ def _(d) -> tfb.Bijector:
     return _affine(d.low, d.high - d.low)
 
 
-@from_noise.register(dx.Transformed)  # multivariate normals of either library are such
-@from_noise.register(root(tfd.TransformedDistribution))
-def _(d) -> tfb.Bijector:
-    return tfb.Chain([as_tfp(d.bijector), from_noise(d.distribution)])
-
-
-@from_noise.register(dx.Independent)
-@from_noise.register(root(tfd.Independent))
-@from_noise.register(root(tfd.BatchBroadcast))
-def _(d) -> tfb.Bijector:
-    return from_noise(d.distribution)
+see_through_wrappers(from_noise)  # multivariate normals of either library are transformed ones
 
 
 @from_noise.register(root(tfd.Sample))

@@ -22,6 +22,7 @@ from bamopipe.files import atomic_write
 
 logger = logging.getLogger("bamopipe")
 
+# The variable is for tests that need a state at once, and for file systems where writing is dear.
 SECONDS_BETWEEN_WRITES = float(os.environ.get("BAMOPIPE_CHECKPOINT_SECONDS", 60.0))
 
 

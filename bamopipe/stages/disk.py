@@ -120,12 +120,8 @@ def _of_model(run: Run) -> Size:
 
     jax.config.update("jax_enable_x64", run.frozen["precision"] == "float64")
     engine = build_engine(run.frozen)
-    program = engine.target.program
-    position = {
-        name: jax.ShapeDtypeStruct(program.shapes[name], program.dtypes[name])
-        for name in engine.target.latent
-    }
-    with precision_context(program.precision):
+    position = engine.target.example
+    with precision_context(engine.precision):
         follows = jax.eval_shape(consequences, engine.target, jax.random.key(0), position)
     posterior = _bytes(jax.tree.leaves((position, follows.deterministics)))
     predictions = _bytes(jax.tree.leaves(follows.predictions))

@@ -45,7 +45,7 @@ def main(run: str) -> None:
 def homes(run: str) -> list[Path]:
     """Find the experiments that have a run of this name; a path names one of them."""
     path = Path(run)
-    candidates = [path.parent] if len(path.parts) > 1 else sorted(RESULTS.glob("*/"))
+    candidates = [path.parent] if len(path.parts) > 1 else index.homes()
     names = {
         home: [row.run for row in index.read(home)]
         for home in candidates

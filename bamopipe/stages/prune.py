@@ -1,12 +1,13 @@
 """Remove the results that no experiment uses."""
 
+import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bamopipe import compose, locks, plan, programs
+from bamopipe import compose, index, locks, plan, programs
 from bamopipe.errors import UserError
 from bamopipe.files import TEMPORARY
 from bamopipe.index import FITS, RESULTS
@@ -31,8 +32,10 @@ def main(remove: bool) -> None:
     lock = locks.take_over()
     if lock is None:
         raise UserError("nothing is pruned while Snakemake runs here")
-    with lock:
+    try:
         _prune(remove)
+    finally:
+        os.close(lock)
 
 
 def _prune(remove: bool) -> None:
@@ -57,7 +60,7 @@ def _prune(remove: bool) -> None:
 
 def _unused() -> Iterator[Path]:
     known = set(compose.experiments())
-    folders = [home for home in sorted(RESULTS.glob("*/")) if (home / "index.csv").is_file()]
+    folders = index.homes()
     gone = [home for home in folders if home.name.partition("+")[0] not in known]
     wanted: set[str] = set()
     runs: dict[Path, set[str]] = {}

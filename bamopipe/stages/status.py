@@ -28,7 +28,7 @@ def main(home: Path | None, follow: bool = False) -> None:
     """
     if follow:
         _follow()
-    homes = [home] if home else sorted(index.parent for index in RESULTS.glob("*/index.csv"))
+    homes = [home] if home else index.homes()
     if not homes:
         raise UserError(f"there are no results in {RESULTS.absolute()}; run `bamopipe run` first")
     print("\n\n".join(_describe(each) for each in homes))
@@ -78,9 +78,8 @@ def _follow() -> None:
 def running() -> Iterator[str]:
     """Say how far each running fit is, by the last line of its log."""
     names: dict[str, str] = {}
-    for home in RESULTS.glob("*/"):
-        if (home / "index.csv").is_file():
-            names |= {row.fit_id: row.run for row in index.read(home)}
+    for home in index.homes():
+        names |= {row.fit_id: row.run for row in index.read(home)}
     others = 0
     for block in outcome.running():
         seeds = seeds_of(block.stem)

@@ -164,7 +164,7 @@ class _Compiler:
             self._trace_transform(node, outline, distribution, examples)
         if node.is_latent and self.free_shapes[name] is not None:
             self._trace_mean(node, outline, distribution, examples)
-        if node.is_latent and not outline.discrete:
+        if node.is_latent and node.parents and not outline.discrete:
             self._trace_noise(node, outline, distribution, examples)
 
     def _trace_mean(self, node: Node, outline: Outline, distribution, examples) -> None:
@@ -195,6 +195,7 @@ class _Compiler:
 
         def away(value, arguments):
             noise = bijector(arguments).inverse(value)
+            # Another one, since TFP's remember what they inverted, and the Jacobian there.
             return noise, log_det(bijector(arguments), noise)
 
         def back(noise, arguments):
