@@ -279,9 +279,10 @@ class Kernel:
         >>> gibbs_sampler(model).describe()
         Updates
         <BLANKLINE>
-            mu     draw from its full conditional, which is Gaussian
-            theta  draw from its full conditional, which is Gamma
-            count  draw from its full conditional, over 2 values
+            mu         draw from its full conditional, which is Gaussian
+            theta      draw from its full conditional, which is Gamma
+            count      draw from its full conditional, over 2 values
+            mu, theta  random walk that tunes itself
         """
         names = [", ".join(block.variables) for block in self.blocks]
         width = max(map(len, names))
