@@ -4,7 +4,8 @@ import shlex
 
 from snakemake.utils import min_version
 
-from bamopipe import locks
+from bamopipe import locks, outcome
+from bamopipe.config import canonical
 from bamopipe.plan import load_or_exit
 from bamopipe.plots import COMPARISONS, FIGURES
 
@@ -28,13 +29,20 @@ FIT = "results/fits/{id}"
 DOWNLOADS = "results/data"
 
 
-def about_run(item, caption):
-    """Where a run's file stands in the report."""
+def run_title(wildcards):
+    """What the report calls a run; one that did not converge is marked."""
     # Snakemake would read {...} as a wildcard, and puts this into a script of the page.
     plain = str.maketrans("{}<", "()‹")
-    title = lambda w: PLAN.by_name[w.run].title.translate(plain)
-    place = {"category": "Runs", "subcategory": title, "labels": {"item": item}}
-    return {**place, "caption": f"report/{caption}.rst"}
+    mark = outcome.mark(f"{HOME}/{wildcards.run}")
+    return f"{mark}{PLAN.by_name[wildcards.run].title}".translate(plain)
+
+
+def about_run(item, caption, category):
+    """Where a run's file stands in the report; with two runs, Snakemake makes a switch of them."""
+    place = {"category": category, "caption": f"report/{caption}.rst"}
+    if len(PLAN.by_name) > 2:
+        return {**place, "subcategory": item, "labels": lambda w: {"run": run_title(w)}}
+    return {**place, "labels": lambda w: {"item": item, "run": run_title(w)}}
 
 
 def about_all(item, caption="evidence", category="Evidence"):
@@ -64,7 +72,11 @@ localrules:
 # runs a sixth more.
 CONTENT = [
     *expand(f"{RUN}/summary.html", run=PLAN.by_name),
-    *expand(f"{RUN}/figures/{{figure}}.png", run=PLAN.by_name, figure=FIGURES),
+    *expand(
+        f"{RUN}/figures/{{figure}}.png",
+        run=PLAN.by_name,
+        figure=[*FIGURES, *PLAN.figures],
+    ),
     *expand(f"{HOME}/{{page}}.html", page=PLAN.pages),
 ]
 
@@ -141,11 +153,18 @@ rule diagnose:
         config=lambda w: ancient(f"results/fits/{PLAN.by_name[w.run].id}/config.yaml"),
         blocks=lambda w: PLAN.blocks(PLAN.by_name[w.run]),
     output:
-        config=f"{RUN}/config.yaml",
+        config=report(
+            f"{RUN}/config.yaml", **about_run("settings", "settings", "Provenance")
+        ),
         posterior=f"{RUN}/posterior.nc",
         diagnostics=f"{RUN}/diagnostics.json",
-        summary=report(f"{RUN}/summary.csv", **about_run("summary (CSV)", "summary")),
-        page=report(f"{RUN}/summary.html", **about_run("checks and summary", "summary")),
+        summary=report(
+            f"{RUN}/summary.csv", **about_run("summary (CSV)", "summary", "Posterior")
+        ),
+        page=report(
+            f"{RUN}/summary.html",
+            **about_run("checks and summary", "summary", "Diagnostics"),
+        ),
     log:
         f"{HOME}/logs/{{run}}.diagnose.log",
     params:
@@ -160,20 +179,30 @@ rule diagnose:
 rule plot:
     input:
         posterior=rules.diagnose.output.posterior,
+        functions=PLAN.figure_sources,
     output:
         [
             report(
-                f"{RUN}/figures/{name}.png", **about_run(name.replace("_", " "), name)
+                f"{RUN}/figures/{name}.png",
+                **about_run(name.replace("_", " "), name, category),
             )
-            for name in FIGURES
+            for name, category in FIGURES.items()
+        ],
+        [
+            report(
+                f"{RUN}/figures/{name}.png",
+                **about_run(name.replace("_", " "), "own", "Own figures"),
+            )
+            for name in PLAN.figures
         ],
     log:
         f"{HOME}/logs/{{run}}.plot.log",
     params:
         settings=lambda w: PLAN.by_name[w.run].plots_json,
+        figures=canonical(PLAN.figures),
     shell:
         "bamopipe plot {input.posterior} --out $(dirname {input.posterior})/figures"
-        " --settings {params.settings:q} > {log} 2>&1"
+        " --settings {params.settings:q} --figures {params.figures:q} > {log} 2>&1"
 
 
 rule compare:
@@ -185,6 +214,9 @@ rule compare:
         table=report(f"{HOME}/evidence.csv", **about_all("table (CSV)")),
         summary=report(f"{HOME}/summary.csv", **about_all("all summaries (CSV)")),
         page=report(f"{HOME}/overview.html", **about_all("all runs")),
+        methods=report(
+            f"{HOME}/methods.html", **about_all("methods", "methods", "Provenance")
+        ),
         figures=[
             report(f"{HOME}/{f}.png", **about_all(f"{f} (figure)"))
             for f in COMPARISONS
@@ -195,7 +227,8 @@ rule compare:
         settings=PLAN.runs[0].plots_json,
     shell:
         "(bamopipe compare {input.posteriors} --out $(dirname {output.table})"
-        " --settings {params.settings:q} && bamopipe page overview {output.page}) > {log} 2>&1"
+        " --settings {params.settings:q} && bamopipe page overview {output.page}"
+        " && bamopipe page methods {output.methods}) > {log} 2>&1"
 
 
 rule sweep:

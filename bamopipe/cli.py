@@ -85,7 +85,8 @@ def _dispatch(options: argparse.Namespace, flags: list[str]) -> bool | None:
         case "plot":
             from bamopipe.stages import plot
 
-            plot.main(options.posterior, options.out, _json(options.settings))
+            functions = _json(options.figures)
+            plot.main(options.posterior, options.out, _json(options.settings), functions)
         case "compare":
             from bamopipe.stages import compare
 
@@ -318,6 +319,7 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("posterior", type=Path)
     plot.add_argument("--out", required=True, type=Path, help="the folder for the figures")
     plot.add_argument("--settings", default="{}", help="style and dpi, as JSON")
+    plot.add_argument("--figures", default="{}", help="your own: name to function, as JSON")
 
     compare = command("compare", "Compare the evidence of an experiment's runs.")
     compare.add_argument("posteriors", nargs="+", type=Path)
@@ -329,7 +331,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--settings", default="{}", help="style and dpi, as JSON")
 
     page = command("page", "Write a page of the report.")
-    page.add_argument("kind", choices=("summary", "overview", "sweep", "failures"))
+    page.add_argument("kind", choices=("summary", "overview", "methods", "sweep", "failures"))
     page.add_argument(
         "out", type=Path, help="the .html file, in a run's folder or its experiment's"
     )

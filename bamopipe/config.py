@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, get_args
 from bamopipe import datafiles
 from bamopipe.distributions import text
 from bamopipe.errors import UserError, nearest
+from bamopipe.plots import FIGURES
 from bamopipe.schema import Range, bounded, check, choice, read
 
 NAME = r"\w[\w.-]*"
@@ -60,6 +61,17 @@ def _styles() -> set[str]:
 def _style(value: Any, key: str) -> Any:
     if value not in _styles():
         raise UserError(f"{key} has no style {value!r}{nearest(str(value), _styles())}")
+    return value
+
+
+def _figures(value: dict[str, str], key: str) -> Any:
+    for name in value:
+        if not re.fullmatch("[a-z][a-z0-9_]*", name) or name in FIGURES:
+            taken = ", ".join(FIGURES)
+            raise UserError(
+                f"{key}: a figure's name has lower-case letters, digits and _, and is none of "
+                f"{taken}; got {name!r}"
+            )
     return value
 
 
@@ -265,10 +277,11 @@ ENGINES: dict[str, type] = {"mcmc": MCMC, "smc": SMC}
 
 @dataclass(frozen=True)
 class Plots:
-    """How figures look."""
+    """How figures look, and those of one's own: name -> function."""
 
     style: Annotated[str, _style]
     dpi: Annotated[int, Range(30, 1200)]
+    figures: Annotated[dict[str, str], _figures] | None = None
 
 
 @dataclass(frozen=True)

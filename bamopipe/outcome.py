@@ -118,6 +118,13 @@ def read_diagnostics(path: Path) -> dict[str, Any]:
     return content
 
 
+def mark(folder: str | Path) -> str:
+    """Return what to put before the name of a run that did not converge; nothing for others."""
+    path = Path(folder) / "diagnostics.json"
+    converged = not path.is_file() or read_diagnostics(path).get("converged", False)
+    return "" if converged else "✗ not converged: "
+
+
 def last_line(log: Path) -> str:
     """Return the last line of a log that says something."""
     lines = log.read_text(errors="replace").split("\n")

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from bamopipe import compose, datafiles, source
+from bamopipe import compose, datafiles, local, source
 from bamopipe.blocks import cover
 from bamopipe.config import FIT_VERSION, Fit, canonical, fit_id, short_hash
 from bamopipe.errors import UserError, nearest
@@ -40,6 +40,8 @@ class Run:
         Everything that determines the posterior; what `fit` reads.
     plots : dict
         How figures look.
+    figures : dict
+        Name of a figure of one's own -> the function that draws it.
     id : str
         Stands for `frozen`; the name of the fit's folder.
     inputs : tuple of str
@@ -52,6 +54,7 @@ class Run:
     settings: dict[str, str]
     frozen: dict[str, Any]
     plots: dict[str, Any]
+    figures: dict[str, str]
     id: str
     inputs: tuple[str, ...]
     downloads: dict[str, dict[str, str]]
@@ -146,8 +149,18 @@ class Plan:
         if not self.by_name or "evidence" in self.without:
             about_all = []
         else:
-            about_all = ["overview", "sweep"] if self.axes else ["overview"]
+            about_all = ["overview", "methods", *(["sweep"] if self.axes else [])]
         return ["failures", *about_all] if self.without else about_all
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """Figures of one's own, the same for all runs: name -> function."""
+        return self.runs[0].figures
+
+    @property
+    def figure_sources(self) -> list[str]:
+        """Files with the functions of `figures`."""
+        return sorted({str(_figure(name, f)) for name, f in self.figures.items()})
 
     @cached_property
     def axes(self) -> list[str]:
@@ -182,7 +195,8 @@ def load(request: dict[str, Any]) -> Plan:
     ----------
     request : dict
         Snakemake's config: ``experiment`` (a name), ``overrides`` (a list of text), and for the
-        report on what failed ``partial`` (true) and ``without`` (runs to leave out).
+        report on what failed ``partial`` (true) and ``without`` (runs to leave out). The report's
+        first page names those in ``not_converged``.
 
     Returns
     -------
@@ -194,7 +208,7 @@ def load(request: dict[str, Any]) -> Plan:
     UserError
         For anything in the request, in ``conf/`` or among the data files that a person can mend.
     """
-    known = ("experiment", "overrides", "without", "partial")
+    known = ("experiment", "overrides", "without", "partial", "not_converged")
     for key in request:
         if key not in known:
             raise UserError(f"unknown --config key {key!r}{nearest(str(key), known)}")
@@ -215,6 +229,8 @@ def load(request: dict[str, Any]) -> Plan:
                 f"{count} runs of experiment {experiment!r} are the same ({name}); "
                 "vary something that changes the posterior"
             )
+    if any(run.figures != runs[0].figures for run in runs):
+        raise UserError("plots.figures must be the same for all runs of an experiment")
     return Plan(
         experiment=experiment,
         overrides=tuple(overrides),
@@ -253,15 +269,25 @@ def _run(composed: compose.Composed) -> Run:
     frozen = {"fit_version": FIT_VERSION} | {
         field.name: content[field.name] for field in dataclasses.fields(Fit)
     }
+    plots = {name: value for name, value in content["plots"].items() if name != "figures"}
+    figures = content["plots"].get("figures", {})
+    for name, function in figures.items():
+        source.definition(_figure(name, function), function.rpartition(".")[2])
     return Run(
         label=composed.label,
         settings=composed.settings,
         frozen=frozen,
-        plots=content["plots"],
+        plots=plots,
+        figures=figures,
         id=fit_id(frozen),
         inputs=(*paths.values(), str(model.path)),
         downloads={str(datafiles.place(file)): file for file in downloads},
     )
+
+
+def _figure(name: str, function: str) -> Path:
+    """Find the file with the function of a figure."""
+    return source.find(function, local.settings().trusted, f"plots.figures.{name}")
 
 
 def _paths(files: dict[str, Any]) -> dict[str, str]:

@@ -50,8 +50,8 @@ class ModelSource:
     files: frozenset[str]
 
 
-def find(target: str, trusted: Iterable[str]) -> Path:
-    """Find the file of a model function without importing anything.
+def find(target: str, trusted: Iterable[str], key: str = "model._target_") -> Path:
+    """Find the file of a function that a config names, without importing anything.
 
     Parameters
     ----------
@@ -59,6 +59,8 @@ def find(target: str, trusted: Iterable[str]) -> Path:
         The function's dotted name, such as ``bamopipe.models.eight_schools.model``.
     trusted : iterable of str
         The packages, besides ``bamopipe.models``, whose functions may be called.
+    key : str
+        Where the config names it, for messages.
 
     Raises
     ------
@@ -68,20 +70,18 @@ def find(target: str, trusted: Iterable[str]) -> Path:
     package, *inner = target.split(".")[:-1]
     allowed = ("bamopipe.models", *trusted)
     if not all(part.isidentifier() for part in target.split(".")):
-        raise UserError(
-            f"model._target_ must name a function, such as models.rt.model; got {target!r}"
-        )
+        raise UserError(f"{key} must name a function, such as models.rt.model; got {target!r}")
     # The rest of bamopipe are functions that write files and start programs.
     if package not in trusted and [package, *inner][:2] != ["bamopipe", "models"]:
         raise UserError(
-            f"model._target_ {target!r} is in package {package!r}, which `trusted` in {CONF} does "
+            f"{key} {target!r} is in package {package!r}, which `trusted` in {CONF} does "
             f"not list (it lists {', '.join(allowed)})"
         )
     root = Path()
     if not any(Path(p).exists() for p in (package, f"{package}.py")):
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
-            raise UserError(f"model._target_ {target!r}: there is no package {package!r}")
+            raise UserError(f"{key} {target!r}: there is no package {package!r}")
         origin = Path(spec.origin)
         root = origin.parent.parent if origin.name == "__init__.py" else origin.parent
     base = root.joinpath(package, *inner)
@@ -89,14 +89,18 @@ def find(target: str, trusted: Iterable[str]) -> Path:
         if path.is_file():
             return path
     siblings = [f.stem for f in base.parent.glob("*.py") if f.stem != "__init__"]
-    raise UserError(
-        f"model._target_ {target!r}: there is no file {base}.py{nearest(base.name, siblings)}"
-    )
+    raise UserError(f"{key} {target!r}: there is no file {base}.py{nearest(base.name, siblings)}")
 
 
 @functools.cache
-def inspect(path: Path, function: str) -> ModelSource:
-    """Read a model function's signature, nodes and data files from its source."""
+def definition(path: Path, function: str) -> ast.FunctionDef:
+    """Read a function in a file.
+
+    Raises
+    ------
+    UserError
+        When the file is no Python, or has no such function.
+    """
     try:
         tree = ast.parse(path.read_text())
     except (SyntaxError, ValueError) as error:
@@ -104,7 +108,14 @@ def inspect(path: Path, function: str) -> ModelSource:
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     if function not in functions:
         raise UserError(f"{path} has no function {function!r}{nearest(function, functions)}")
-    arguments = functions[function].args
+    return functions[function]
+
+
+@functools.cache
+def inspect(path: Path, function: str) -> ModelSource:
+    """Read a model function's signature, nodes and data files from its source."""
+    body = definition(path, function)
+    arguments = body.args
     positional = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
     required = len(positional) - len(arguments.defaults)
     parameters = {name: i < required for i, name in enumerate(positional)}
@@ -115,7 +126,6 @@ def inspect(path: Path, function: str) -> ModelSource:
     data = positional[0]
     del parameters[data]
 
-    body = functions[function]
     calls = [node for node in ast.walk(body) if _is_add_node(node)]
     nodes = [_node(call) for call in calls]
     spelt = (
@@ -136,7 +146,7 @@ def inspect(path: Path, function: str) -> ModelSource:
         ),
         latent=frozenset(latent) if spelt else None,
         imputed=frozenset(f"{n.name}_missing" for n in nodes if n.imputes),
-        files=frozenset(_subscripts(functions[function], data)),
+        files=frozenset(_subscripts(body, data)),
     )
 
 

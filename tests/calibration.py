@@ -22,7 +22,8 @@ from bamopipe.samplers import gibbs_sampler
 from bamopipe.stages import fit
 
 KEY = 5
-NUM_REPLICATES, NUM_CHAINS, NUM_PARTICLES = 100, 4, 500
+# Of 100 right intervals at 95%, one row in fifty would hold fewer than 90 or all; of 200, none.
+NUM_REPLICATES, NUM_CHAINS, NUM_PARTICLES = 200, 4, 500
 CONFIDENCE = 0.95
 NUM_ERRORS = norm.isf((1 - CONFIDENCE) / 2)  # 1.96
 Y = np.array([1.0, 4.0, -2.0, 3.0, 6.0])

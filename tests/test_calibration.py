@@ -9,7 +9,7 @@ import pytest
 @pytest.mark.slow
 @pytest.mark.parametrize(("way", "case"), calibration.ROWS)
 def test_intervals_hold_the_exact_evidence_as_often_as_they_say(way, case):
-    """At 95%, of 100 runs and of their 400 chains; key 5 was chosen beforehand.
+    """At 95%, of 200 runs and of their 800 chains; key 5 was chosen beforehand.
 
     Were the errors stated as half of what they are, two thirds of the intervals would hold it.
     """

@@ -8,6 +8,7 @@ import pytest
 
 import project
 from bamopipe import plan
+from bamopipe.plots import FIGURES
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,10 @@ def categories_of(report):
     return json.loads(re.search(r"var categories = (\{.*?\});?\n", report.read_text()).group(1))
 
 
+def files_of(category):
+    return [file for subcategory in category.values() for file in subcategory]
+
+
 @pytest.fixture(scope="module")
 def categories(home):
     return categories_of(home / "report.html")
@@ -50,8 +55,19 @@ def test_the_report_says_so_first(categories):
 
 
 def test_the_report_holds_what_was_made(categories):
-    assert set(categories) == {"⚠ Failed", "Evidence", "Runs"}
-    assert set(categories["Runs"]) == {"gibbs"}
+    assert set(categories) == {"⚠ Failed", "Evidence", *FIGURES.values(), "Provenance"}
+    assert all("random_walk" not in file for file in files_of(categories["Posterior"]))
+    assert any("gibbs-" in file for file in files_of(categories["Posterior"]))
+
+
+def test_runs_that_did_not_converge_are_marked_wherever_they_appear(home, categories):
+    text = (home / "report.html").read_text()
+    results = json.loads(re.search(r"var results = (\{.*?\});?\n", text).group(1))
+    marked = {"run": "✗ not converged: gibbs"}
+    for category in {*FIGURES.values()}:
+        for file in files_of(categories[category]):
+            assert results[file]["labels"].items() >= marked.items()
+    assert "These runs did not converge" in text
 
 
 def test_status_comes_last_and_names_the_failure(failed):
@@ -81,7 +97,7 @@ def test_a_stage_that_always_fails_ends_and_is_mended(stage, tmp_path):
     assert "⚠ Failed" in categories_of(report)
     again = project.snakemake(folder, "--cores", "2")
     assert again.returncode == 0, again.stderr
-    assert set(categories_of(report)) == {"Evidence", "Runs"}
+    assert set(categories_of(report)) == {"Evidence", *FIGURES.values(), "Provenance"}
     assert project.snakemake(folder, "--cores", "2", "-n").stdout.count("rule") == 0
 
 

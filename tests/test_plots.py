@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,8 +124,63 @@ def test_seeds_have_different_colours():
 
 def test_stage_draws_all_figures_in_any_known_style(tmp_path):
     posterior = trees.write_block(tmp_path / "posterior.nc", 0)
-    stage.main(posterior, tmp_path / "figures", {"style": "ggplot", "dpi": 40})
+    stage.main(posterior, tmp_path / "figures", {"style": "ggplot", "dpi": 40}, {})
     made = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert made == sorted(f"{name}.png" for name in FIGURES)
     with pytest.raises(UserError, match="no style 'gplot'; did you mean 'ggplot'"):
-        stage.main(posterior, tmp_path / "figures", {"style": "gplot"})
+        stage.main(posterior, tmp_path / "figures", {"style": "gplot"}, {})
+
+
+OWN_FIGURES = """
+from matplotlib.figure import Figure
+
+def forest(tree):
+    figure = Figure(facecolor="red")
+    figure.subplots().hist(tree["posterior/mu"].values.ravel())
+    return figure
+
+def missing(tree):
+    return tree["posterior/nu"]
+
+def nothing(tree):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A project with figures of its own."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "conf").mkdir()
+    (folder / "conf" / "config.yaml").write_text("trusted: [figures_of_mine]")
+    (folder / "figures_of_mine.py").write_text(OWN_FIGURES)
+    trees.write_block(folder / "posterior.nc", 0)
+    return folder
+
+
+def test_figures_of_ones_own_are_drawn_beside_the_others(own, monkeypatch):
+    monkeypatch.chdir(own)
+    monkeypatch.setattr(stage, "FIGURES", ())
+    stage.main(Path("posterior.nc"), Path(), {"dpi": 40}, {"own": "figures_of_mine.forest"})
+    assert (imread("own.png")[0, 0, :3] == [1, 0, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            "figures_of_mine.missing",
+            r"failed with KeyError: .*nu.* \(figures_of_mine.py, line 10\)",
+        ),
+        ("figures_of_mine.nothing", "returned None; expected a matplotlib Figure"),
+        ("figures_of_mine.forst", "has no function 'forst'; did you mean 'forest'"),
+        ("os.system", "which `trusted` in conf/config.yaml does not list"),
+    ],
+)
+def test_figures_of_ones_own_fail_in_one_sentence(own, monkeypatch, function, message):
+    monkeypatch.chdir(own)
+    monkeypatch.setattr(stage, "FIGURES", ())
+    with pytest.raises(UserError, match=message) as raised:
+        stage.main(Path("posterior.nc"), Path(), {}, {"broken": function})
+    assert "plots.figures.broken" in str(raised.value) or "has no function" in message
+    assert not Path("broken.png").exists()

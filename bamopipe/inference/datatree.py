@@ -1,5 +1,6 @@
 """From a `Result` to the tree that ArviZ and netCDF know."""
 
+import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,6 +114,7 @@ def to_datatree(
             "name": model.name,
             "inference_library": "bamopipe",
             "graph": model.graph().to_json(),
+            "updates": json.dumps({b.name: str(b.update) for b in engine.mcmc_kernel.blocks}),
             **(attrs or {}),
         },
         seed=seed,

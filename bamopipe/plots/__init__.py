@@ -8,16 +8,16 @@ matplotlib. To add a figure, write its file and add its name here. To draw one i
     marginals.plot(tree)
 """
 
-FIGURES: tuple[str, ...] = (
-    "graph",
-    "marginals",
-    "prior_posterior",
-    "predictions",
-    "pairs",
-    "chains",
-    "sampling",
-)
-"""The figures of a run."""
+FIGURES: dict[str, str] = {
+    "graph": "Model",
+    "marginals": "Posterior",
+    "prior_posterior": "Posterior",
+    "predictions": "Posterior",
+    "pairs": "Posterior",
+    "chains": "Diagnostics",
+    "sampling": "Diagnostics",
+}
+"""The figures of a run, and their category in the report."""
 
 COMPARISONS: tuple[str, ...] = ("evidence",)
 """The figures of an experiment."""

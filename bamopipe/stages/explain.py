@@ -78,7 +78,7 @@ def _explain(home: Path, name: str) -> Iterator[str]:
         yield from _other_settings(home, name, made)
         return
     run = made.by_name[name]
-    targets = [f"{home}/{name}/figures/{figure}.png" for figure in FIGURES]
+    targets = [f"{home}/{name}/figures/{figure}.png" for figure in (*FIGURES, *made.figures)]
     targets += [f"{home}/{name}/summary.html", *made.blocks(run)]
     jobs = list(_reasons(_dry_run(request, targets)))
     yield from (f"{rule}: {reason}" for rule, reason in jobs)

@@ -2,13 +2,10 @@
 
 import contextlib
 import gc
-import importlib
 import json
 import logging
 import os
 import shutil
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from bamopipe.config import read_frozen
 from bamopipe.distributions import text
 from bamopipe.errors import UserError
 from bamopipe.exclusive import exclusive
+from bamopipe.stages import own
 
 logger = logging.getLogger("bamopipe")
 
@@ -220,7 +218,6 @@ def build_model(frozen: Mapping[str, Any], function: Callable | None = None):
 
     settings = dict(frozen["model"])
     path = settings.pop("_target_")
-    module, _, called = path.rpartition(".")
     settings = {
         name: from_text.build(value) if text.is_prior(value) else value
         for name, value in settings.items()
@@ -229,23 +226,14 @@ def build_model(frozen: Mapping[str, Any], function: Callable | None = None):
         name: load_data(name, datafiles.ready(f"data.files.{name}", entry))
         for name, entry in frozen["data"]["files"].items()
     }
-    # The project's own models live in its folder, which is not on the path of a console script.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     try:
-        function = function or getattr(importlib.import_module(module), called)
-        model = function(data, **settings)
+        model = (function or own.function(path))(data, **settings)
     except UserError:
         raise
     except Exception as error:  # whatever the person's own code raises is theirs to read, briefly
         columns = [f"{name} has {', '.join(map(str, table))}" for name, table in data.items()]
         hint = f"; {'; '.join(columns)}" if isinstance(error, KeyError) else ""
-        frames = traceback.extract_tb(error.__traceback__)
-        place = next((frame for frame in frames[::-1] if frame.name == called), frames[-1])
-        raise UserError(
-            f"the model {path} failed with {type(error).__name__}: {error}{hint} "
-            f"({os.path.relpath(place.filename)}, line {place.lineno})"
-        ) from error
+        raise own.failure(f"the model {path}", path, error, hint) from error
     if not isinstance(model, Model):
         raise UserError(f"{path} returned {model!r}; expected the Model that it makes")
     return model

@@ -1,9 +1,11 @@
 """Pages of the report: what Snakemake's report would only offer for download, as plain HTML."""
 
 import csv
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from bamopipe import outcome
 from bamopipe.files import atomic_write
@@ -34,13 +36,15 @@ def main(kind: str, out: Path) -> None:
     Parameters
     ----------
     kind : str
-        ``summary`` of a run, or ``overview``, ``sweep`` or ``failures`` of an experiment.
+        ``summary`` of a run, or ``overview``, ``methods``, ``sweep`` or ``failures`` of an
+        experiment.
     out : pathlib.Path
         The HTML file, in the folder that it is about.
     """
     write = {
         "summary": _summary,
         "overview": _overview,
+        "methods": _methods,
         "sweep": _sweep,
         "failures": _failures,
     }[kind]
@@ -96,6 +100,56 @@ def _overview(home: Path) -> Iterable[str]:
     yield _table(rows)
     if remarks:
         yield f"<h2>Remarks</h2><ul>{''.join(remarks)}</ul>"
+
+
+def _methods(home: Path) -> Iterable[str]:
+    """Say how the posteriors were made, in words for a paper, and on what."""
+    import xarray as xr
+
+    from bamopipe import methods
+
+    texts: dict[str, list[str]] = {}
+    places: dict[tuple[str, ...], list[str]] = {}
+    cited: set[str] = set()
+    for run in outcome.read(home):
+        path = home / run.name / "posterior.nc"
+        if not path.is_file():
+            continue
+        with xr.open_datatree(path, engine="netcdf4") as tree:
+            attrs: dict[str, Any] = {str(k): v for k, v in tree.attrs.items()}
+        found = methods.describe(attrs)
+        texts.setdefault(found.text, []).append(run.title)
+        places.setdefault(_environment(attrs), []).append(run.title)
+        cited.update(found.works)
+    yield "<h1>Methods, to be pasted into a paper</h1>"
+    for text, titles in texts.items():
+        yield from ([f"<h2>{escape('; '.join(titles))}</h2>"] if len(texts) > 1 else [])
+        yield f"<p>{escape(text)}</p>"
+    works = {key: methods.WORKS[key] for key in sorted(cited)}
+    yield "<h2>References</h2>"
+    yield f"<ul>{''.join(f'<li>{escape(work.entry)}</li>' for work in works.values())}</ul>"
+    yield "<h2>The same for BibTeX</h2>"
+    yield f"<pre>{escape(chr(10).join(work.bibtex(key) for key, work in works.items()))}</pre>"
+    yield "<h2>What made the fits, and of what</h2>"
+    for lines, titles in places.items():
+        yield from ([f"<h2>{escape('; '.join(titles))}</h2>"] if len(places) > 1 else [])
+        yield f"<pre>{escape(chr(10).join(lines))}</pre>"
+
+
+def _environment(attrs: dict[str, Any]) -> tuple[str, ...]:
+    """List commit, versions, machine and data of a posterior, a line each."""
+    parts = {
+        "git commit": {"": attrs.get("git_commit", "unknown")},
+        "version": json.loads(attrs.get("versions", "{}")),
+        "machine": json.loads(attrs.get("machine", "{}")),
+        "sha256 of data": json.loads(attrs.get("data_sha256", "{}")),
+    }
+    return tuple(
+        f"{f'{what} {name}'.strip():28} {value}"
+        for what, part in parts.items()
+        for name, value in part.items()
+        if value != ""
+    )
 
 
 def _sweep(home: Path) -> Iterable[str]:

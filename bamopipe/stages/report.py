@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from bamopipe import plan
+from bamopipe import outcome, plan
 from bamopipe.errors import UserError
 from bamopipe.files import atomic_write
 from bamopipe.plots import FIGURES
@@ -38,6 +38,9 @@ def main(request: dict[str, Any], out: Path, partial: bool) -> None:
         _snakemake(request)
     else:
         out.with_name("failures.html").unlink(missing_ok=True)  # of an earlier, partial report
+    request["not_converged"] = [
+        run.title for run in outcome.read(out.parent) if run.verdict == "NOT CONVERGED"
+    ]
     with atomic_write(out) as temporary:
         done = _snakemake(request, "--report", str(temporary), "--report-stylesheet", STYLE)
         if not temporary.is_file():
@@ -49,7 +52,8 @@ def _missing(made: plan.Plan, evidence: bool = False) -> list[str]:
     home = Path(made.home)
     names = []
     for run in made.runs:
-        files = [home / run.name / "figures" / f"{name}.png" for name in FIGURES]
+        figures = (*FIGURES, *made.figures)
+        files = [home / run.name / "figures" / f"{name}.png" for name in figures]
         files += [home / run.name / "summary.html", *map(Path, made.blocks(run))]
         if not all(file.is_file() for file in files):
             names.append(run.name)
