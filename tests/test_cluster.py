@@ -193,8 +193,6 @@ def test_what_outlives_a_killed_snakemake_is_waited_for(slurm, tmp_path):
         process.kill()
     first.communicate()
     before = len(jobs_of(slurm, "fit"))
-    unlock = [sys.executable, "-m", "snakemake", "--unlock"]
-    subprocess.run(unlock, cwd=work.folder, check=True, capture_output=True)
     second = work.start()
     until(lambda: [job for job in jobs_of(slurm, "fit")[before:] if job[1] == "RUNNING"])
     lock = work.folder / f"results/fits/{run.id}/seeds_0.lock"

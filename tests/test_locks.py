@@ -32,9 +32,11 @@ def test_the_lock_goes_with_the_process_that_holds_it(tmp_path, monkeypatch):
         assert not stale.exists()
         stale.touch()
         assert locks.take_over() is None
+        assert locks.is_held()
         assert stale.exists()
         other.send_signal(signal.SIGKILL)
         other.wait()
+    assert not locks.is_held()
     held = locks.take_over()
     assert held is not None
     os.close(held)

@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING
 
 from bamopipe.inference.result import Stage
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 logger = logging.getLogger("bamopipe")
 
@@ -31,6 +32,10 @@ class ProgressReport:
 
     def __enter__(self) -> "ProgressReport":
         if sys.stderr.isatty():
+            # Only here: fits of a workflow write to logs, and start the sooner without it.
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),

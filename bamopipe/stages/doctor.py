@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bamopipe import compose, plan
+from bamopipe import compose, locks, plan
 from bamopipe.errors import UserError
 from bamopipe.programs import PROGRAMS
 from bamopipe.provenance import cpu_model, git_commit
@@ -148,9 +148,9 @@ def git() -> Finding:
 
 
 def lock() -> Finding:
-    """Look for the lock of a Snakemake."""
-    if any(Path(".snakemake/locks").glob("*")):
-        return Finding("!", "Snakemake runs here; if it was killed instead: snakemake --unlock")
+    """Ask whether a Snakemake is at work."""
+    if locks.is_held():
+        return Finding("-", "Snakemake is running here: `bamopipe status --follow` shows how far")
     return Finding("ok", "no Snakemake is running in this folder")
 
 

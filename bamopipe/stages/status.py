@@ -5,13 +5,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bamopipe import index, outcome
+from bamopipe import index, locks, outcome
 from bamopipe.blocks import seeds_of
 from bamopipe.errors import UserError
 from bamopipe.index import FITS, RESULTS
 from bamopipe.stages.table import layout
 
-LOCKS = Path(".snakemake/locks")
 EVERY = 5.0
 """Seconds between two looks at the logs."""
 
@@ -65,7 +64,7 @@ def _follow() -> None:
     console = Console()
     with Live(console=console, auto_refresh=False, transient=True) as screen:
         before = ""
-        while any(LOCKS.glob("*")):
+        while locks.is_held():
             text = "\n".join(running()) or "no fit is running"
             if console.is_terminal:
                 screen.update(Text(text), refresh=True)
