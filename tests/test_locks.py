@@ -1,6 +1,8 @@
 """What a killed pipeline leaves, a disk that is full, and two Snakemakes at once."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +95,47 @@ def test_no_room_is_told_in_one_sentence(place, tmp_path, monkeypatch):
     assert "cannot be written" in run.stderr or "cannot write" in run.stderr
     assert "Traceback" not in run.stderr
     assert not (folder / place).exists()
+
+
+# Whom permissions hold back: root, too, without these two capabilities.
+HELD_BACK = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere"
+)
+def test_results_that_are_read_only_are_told_and_made_once_they_are_not(tmp_path):
+    """A fit and Snakemake say in a sentence what they cannot write; then a plain rerun finishes."""
+    folder = project.make(tmp_path)
+    (folder / "results" / "fits").mkdir(parents=True)
+    with contextlib.chdir(folder):
+        (made,) = plan.load({"experiment": "single"}).runs
+    (folder / "config.yaml").write_text(made.text)
+    words = {
+        "bamopipe": ["fit", "config.yaml", "--seeds", "0", "--out", "results/fits/a/seeds_0.nc"],
+        "snakemake": ["--cores", "1"],
+    }
+    for path in (folder / "results" / "fits", folder / "results"):
+        path.chmod(0o555)
+    prefix = HELD_BACK if os.geteuid() == 0 else []
+    said = {}
+    for program, rest in words.items():
+        run = subprocess.run(
+            [*prefix, sys.executable, "-m", program, *rest],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == {"bamopipe": 2, "snakemake": 1}[program]
+        assert "Traceback" not in run.stderr
+        said[program] = run.stderr
+    assert said["bamopipe"].startswith("bamopipe: cannot write results/fits/a: Permission denied")
+    assert "Permission denied: 'results/eight_schools'" in said["snakemake"]
+    for path in (folder / "results", folder / "results" / "fits"):
+        path.chmod(0o755)
+    again = project.snakemake(folder, "--cores", "1")
+    assert again.returncode == 0, again.stderr
 
 
 @pytest.mark.slow
