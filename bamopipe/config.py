@@ -86,6 +86,7 @@ def _matrix(value: Any, key: str) -> Any:
 
 
 Positive = Annotated[float, Range(0, open=True)]
+Share = Annotated[float, Range(0, 1, open=True)]
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class NUTS:
     max_num_doublings: Count | None = None
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    target_acceptance_rate: Share | None = None
     is_mass_matrix_diagonal: bool | None = None
 
 
@@ -125,6 +127,7 @@ class HMC:
     num_integration_steps: Count | None = None
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    target_acceptance_rate: Share | None = None
     is_mass_matrix_diagonal: bool | None = None
 
 
@@ -135,6 +138,7 @@ class DynamicHMC:
     kernel: Literal["dynamic_hmc"]
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    target_acceptance_rate: Share | None = None
     is_mass_matrix_diagonal: bool | None = None
 
 
@@ -144,6 +148,7 @@ class MALA:
 
     kernel: Literal["mala"]
     step_size: Positive | None = None
+    target_acceptance_rate: Share | None = None
     is_mass_matrix_diagonal: bool | None = None
 
 
@@ -154,6 +159,7 @@ class Barker:
     kernel: Literal["barker"]
     step_size: Positive | None = None
     inverse_mass_matrix: Annotated[Any, _matrix] | None = None
+    target_acceptance_rate: Share | None = None
     is_mass_matrix_diagonal: bool | None = None
 
 

@@ -358,6 +358,19 @@ The coordinates take account of correlations up to 500 of them, and of standard 
 beyond that, so that neither memory nor time grow with the square of their number.
 `is_mass_matrix_diagonal: true` (or `false`) says otherwise, for every kernel that tunes itself.
 
+A kernel with gradients that moves a variable together with its parents moves its **noise** in its
+place, where its parents shift and scale it: the members of a group, a normal vector, an
+autoregressive series, a Gaussian process. In a hierarchy this is the non-centred parametrisation,
+and of a Gaussian process the whitened one; the model stays as it was written, and so do the draws.
+`gp_classification` takes `nuts` ten gradients a draw in this way.
+
+The chains of `inference=mcmc` take the shape and size of their steps from the draws of all of them.
+A chain that is still far behind the others, in density and likelihood, is tuned by itself.
+
+`target_acceptance_rate` is what `nuts`, `hmc`, `dynamic_hmc`, `mala` and `barker` tune their step
+size to; more than the default takes shorter steps, which is what to try where transitions diverge
+or curvature is uneven. `ln_cass` needs 0.95 rather than the 0.8 that `nuts` has by default.
+
 The paths of `dynamic_hmc` and `adjusted_mclmc_dynamic` have random lengths, up to a longest at
 which the ChEES criterion (Hoffman, Radul and Sountsov 2021) is highest for its price; the results
 have it as `path_length`, beside `scale`. In a normal posterior it is about 1, a path of one or two

@@ -118,7 +118,13 @@ def test_nuts_within_smc(name):
 
 
 @pytest.mark.slow
-@models
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in gallery.LONG_FOR_NUTS else [])
+        for name in gallery.REFERENCES
+    ],
+)
 def test_nuts(name):
     """Moments, by `inference=mcmc sampler=nuts`; the errors are those by autocorrelation."""
     result = gallery.nuts(name, KEY)

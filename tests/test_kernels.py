@@ -13,6 +13,7 @@ import pytest
 
 from bamopipe.base import Model
 from bamopipe.errors import UserError
+from bamopipe.inference import MCMCInference
 from bamopipe.samplers import mcmc_sampler, tuned_random_walk
 from bamopipe.samplers.blackjax_tunings import NOT_OFFERED, OF_OWN_PROPOSALS, TUNINGS
 from bamopipe.samplers.conjugate_draw import ConjugateDraw
@@ -147,6 +148,27 @@ def test_what_a_kernel_tunes_is_not_for_one_with_scales():
             mcmc_sampler(model, kernel, settings)
     with pytest.raises(UserError, match="is_mass_matrix_diagonal is 1; expected true or false"):
         mcmc_sampler(model, blackjax.nuts, {"is_mass_matrix_diagonal": 1})
+
+
+def test_acceptance_rates_that_steps_are_tuned_to():
+    model = Model()
+    model.add_node("x", distribution=dx.Normal(0.0, 1.0), shape=(20,))
+    scales = []
+    for rate in (0.6, 0.95):
+        kernel = mcmc_sampler(model, blackjax.nuts, {"target_acceptance_rate": rate})
+        engine = MCMCInference(model, kernel, num_samples=300, num_warmup=300, num_chains=2)
+        result = engine.run(jax.random.key(3))
+        found = np.mean(result.statistics["acceptance_rate"]["position"])
+        assert found == pytest.approx(rate, abs=0.05)
+        scales.append(result.scale["position"])
+    assert scales[1] < scales[0]
+    with pytest.raises(
+        UserError, match=r"target_acceptance_rate is 1\.5; expected a number between"
+    ):
+        mcmc_sampler(model, blackjax.nuts, {"target_acceptance_rate": 1.5})
+    for kernel, has in ((blackjax.nuts, {"step_size": 0.1}), (blackjax.slice_sampling, {})):
+        with pytest.raises(UserError, match=r"but the kernel .*; leave it out"):
+            mcmc_sampler(model, kernel, {"target_acceptance_rate": 0.9, **has})
 
 
 def test_a_kernel_that_is_not_adjusted_says_so(capsys):

@@ -20,6 +20,7 @@ from bamopipe.distributions.noise import from_noise
 from bamopipe.errors import UserError
 from bamopipe.samplers import gibbs_sampler
 from bamopipe.samplers.base import LOG_SCALE, Block, Kernel
+from bamopipe.samplers.coordinates import choose_noise, from_coordinates, to_coordinates
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import Target, compile_target, precision_context
 
@@ -123,6 +124,40 @@ def test_members_of_a_group_are_carried():
     np.testing.assert_allclose(log_det, 8 * np.log(5.0 / 2.0))
 
 
+def test_coordinates_of_noise():
+    """A hierarchy and a function, with the Jacobian of the way to their own space."""
+    model = Model()
+    scale = model.add_node("scale", distribution=tfd.HalfNormal(1.0))
+    mean = model.add_node("mean", distribution=dx.Normal, parents=dict(loc=0.5, scale=scale))
+    model.add_node("x", distribution=dx.Normal, parents=dict(loc=mean, scale=scale), shape=3)
+    model.add_node("positive", distribution=tfd.HalfNormal, parents=dict(scale=scale))
+    model.add_node(
+        "f",
+        distribution=functools.partial(GaussianProcess, x=np.array([0.0, 0.3, 1.0])),
+        parents=dict(kernel=lambda scale: scale**2 * kernels.Matern32(0.7), scale=scale),
+    )
+    target = compile_target(model)
+    names = target.latent
+    draws = jax.vmap(target.sample_prior, out_axes=-1)(jax.random.split(KEY, 400))
+    noises = choose_noise(target, draws, names)
+    # Of the prior all is noise, but what is positive has none of all real numbers.
+    assert {name: bool(flag) for name, flag in noises.items()} == dict(mean=True, x=True, f=True)
+    assert choose_noise(target, draws, ("x",)) == {}  # given its parents it stays as it is
+    position = target.sample_prior(KEY)
+    free = to_coordinates(target, position, names, noises)
+    again, log_det = from_coordinates(target, free, {}, names, noises)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), again, position)
+
+    def flat(free):
+        moved = from_coordinates(target, free, {}, names, noises)[0]
+        return jnp.concatenate([jnp.ravel(moved[name]) for name in names])
+
+    np.testing.assert_allclose(log_det, jnp.linalg.slogdet(jax.jacobian(flat)(free))[1], rtol=1e-9)
+    noise = (position["x"] - position["mean"]) / position["scale"]
+    start = sum(int(np.prod(target.program.shapes[n])) for n in names[: names.index("x")])
+    np.testing.assert_allclose(free[start : start + 3], noise, rtol=1e-9)
+
+
 def test_what_is_carried_carries_on():
     """Through deterministic variables, and down two levels."""
     model = Model()
@@ -203,3 +238,24 @@ def test_a_gaussian_process_moves_along_ellipses():
     blocks = blocks_of(model)
     assert str(blocks["f"]).startswith("elliptical slice")
     assert blocks["scale, f"] == TunedRandomWalk(carried=("f",))
+
+
+@pytest.mark.parametrize(("sd", "expected"), [(0.01, False), (100.0, True)])
+def test_coordinates_follow_what_the_data_say(sd, expected):
+    """Values where observations pin them down, noise where they do not."""
+    model = Model()
+    scale = model.add_node("scale", distribution=tfd.HalfNormal(1.0))
+    x = model.add_node("x", distribution=dx.Normal, parents=dict(loc=0.0, scale=scale), shape=8)
+    model.add_node(
+        "y", distribution=dx.Normal, parents=dict(loc=x, scale=sd), observations=np.arange(8.0) - 3
+    )
+    target = compile_target(model)
+    # Draws from the posterior: given the scale, each x is normal.
+    scales = jnp.abs(jax.random.normal(KEY, (500,))) + (2.0 if sd < 1 else 0.0)
+    variance = 1 / (1 / scales**2 + 1 / sd**2)
+    noise = jax.random.normal(jax.random.key(1), (8, 500))
+    draws = {
+        "scale": scales,
+        "x": variance * (np.arange(8.0)[:, None] - 3) / sd**2 + jnp.sqrt(variance) * noise,
+    }
+    assert bool(choose_noise(target, draws, ("scale", "x"))["x"]) is expected

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -63,9 +64,12 @@ class Run:
         self.dtype = np.dtype(engine.precision)
         self.key = jax.random.fold_in(key, purpose("mcmc"))
         self.folder = folder
-        self.parameters = jax.tree.map(
+        parameters = jax.tree.map(
             lambda leaf: np.asarray(leaf, self.dtype), engine.mcmc_kernel.parameters
         )
+        self.parameters = [parameters] * engine.num_chains
+        # Of each chain, whether it was far behind the others and so is tuned by itself.
+        self.is_behind = np.zeros(engine.num_chains, bool)
         self.dealer = Dealer((engine.target,), engine.precision)
         self.turn = partial(take_turn, engine.mcmc_kernel, DRAWS_PER_TURN)
         self.phases = [
@@ -94,7 +98,7 @@ class Run:
                 engine.num_chains,
             )
             self.states = starts.states
-            self._tune(starts.shape)
+            self._tune(lambda group: starts.shape)
             self.dealer.warm(self.turn, self._item(0, Phase("", 0)))
             compiled = time.perf_counter()
             self._restore(checkpoint)
@@ -106,7 +110,7 @@ class Run:
                 checkpoint.write()
             sampled = time.perf_counter()
         draws, statistics = self.kept.read()
-        adapted_to = adapted(self.parameters)
+        adapted_to = _mean([adapted(own) for own in self.parameters])
         return Draws(
             draws=draws,
             statistics=statistics,
@@ -136,6 +140,7 @@ class Run:
         leaves = jax.tree.leaves((self.states, self.parameters))
         return {
             "counts": np.array([self.phase, self.num_done, self.num_turns]),
+            "is_behind": self.is_behind,
             **{f"is_nan/{name}": flags for name, flags in self.is_nan.items()},
             **{f"leaf/{number}": np.asarray(leaf) for number, leaf in enumerate(leaves)},
         }
@@ -145,6 +150,7 @@ class Run:
         saved = checkpoint.load() if checkpoint else None
         if checkpoint and saved is not None:
             self.phase, self.num_done, self.num_turns = saved["counts"].tolist()
+            self.is_behind = saved["is_behind"]
             names = [name for name in saved if name.startswith("is_nan/")]
             self.is_nan = {name.removeprefix("is_nan/"): saved[name] for name in names}
             leaves, structure = jax.tree.flatten((self.states, self.parameters))
@@ -177,10 +183,18 @@ class Run:
             if checkpoint:
                 checkpoint.offer(self._arrays())
         if phase.tunes:
-            draws, _ = self.shelf.read()
-            self._tune(
-                {n: np.moveaxis(v.reshape(-1, *v.shape[2:]), 0, -1) for n, v in draws.items()}
-            )
+            draws, statistics = self.shelf.read()
+            is_behind = behind(statistics["lp"], statistics["log_prior"])
+            self.is_behind = np.all(is_behind[:, phase.num_draws // 2 :], axis=1)
+
+            def of_group(chains: list[int]) -> dict[str, np.ndarray]:
+                counts = np.ravel(~is_behind[chains] | self.is_behind[chains, None])
+                # As many as ever, since other numbers would be other programs.
+                indices = np.resize(np.flatnonzero(counts), len(counts))
+                rows = {n: v[chains].reshape(-1, *v.shape[2:]) for n, v in draws.items()}
+                return {n: np.moveaxis(v[indices], 0, -1) for n, v in rows.items()}
+
+            self._tune(of_group)
 
     def _take_turn(self, phase: Phase) -> None:
         """Let all chains make some draws."""
@@ -227,21 +241,62 @@ class Run:
             np.int64(num_draws),
             np.int64(phase.num_thin),
             self.dtype.type(phase.gain),
-            self.parameters,
+            self.parameters[chain],
             self.states[chain],
         )
 
-    def _tune(self, position: dict[str, np.ndarray]) -> None:
-        """Take the shape of steps from draws, particles last."""
-        self.parameters = jax.device_get(
-            _tune(self.engine.mcmc_kernel, self.parameters, position, self.engine.target)
-        )
+    def _groups(self) -> list[list[int]]:
+        """Return for each chain the chains that it is tuned with."""
+        together = np.flatnonzero(~self.is_behind).tolist()
+        return [[c] if behind else together for c, behind in enumerate(self.is_behind)]
+
+    def _tune(self, draws: Callable[[list[int]], dict[str, np.ndarray]]) -> None:
+        """Take the shape of steps from the draws of each group of chains, particles last."""
+        kernel, target = self.engine.mcmc_kernel, self.engine.target
+        tuned: dict[tuple[int, ...], dict[str, Parameters]] = {}
+        for chain, group in enumerate(self._groups()):
+            if tuple(group) not in tuned:
+                own = _tune(kernel, self.parameters[chain], draws(group), target)
+                tuned[tuple(group)] = jax.device_get(own)
+        self.parameters = [tuned[tuple(group)] for group in self._groups()]
 
     def _average(self, adapted_to: list[dict[str, Parameters]]) -> None:
-        """Start the next turn with what those of all chains ended with."""
-        mean = jax.tree.map(lambda *values: self.dtype.type(np.mean(values)), *adapted_to)
-        for update, own in mean.items():
-            self.parameters[update] = {**self.parameters[update], **own}
+        """Start the next turn with what those of all chains, or a group of them, ended with."""
+        means = [_mean([adapted_to[c] for c in group]) for group in self._groups()]
+        self.parameters = [
+            {name: {**own, **mean.get(name, {})} for name, own in parameters.items()}
+            for parameters, mean in zip(self.parameters, means, strict=True)
+        ]
+
+
+def behind(lp: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
+    """Tell which draws are far from where the likeliest chain has arrived.
+
+    Neither their posterior density nor their likelihood comes up to the lowest in the second half
+    of that chain. In one mode hardly a draw is so low in both; and neither is one in the narrow
+    neck of a funnel, where the density is high though the likelihood is low.
+
+    Parameters
+    ----------
+    lp, log_prior
+        Log densities, of shape (chain, draw).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lp = np.array([[-9.0, -5.0, -3.0, -4.0], [-8.0, -9.0, -8.0, -4.0]])
+    >>> behind(lp, np.zeros((2, 4)))
+    array([[ True,  True, False, False],
+           [ True,  True,  True, False]])
+    """
+    late = slice(lp.shape[1] // 2, None)
+    best = np.argmax(np.mean(lp[:, late], axis=1))
+    is_below = [values < np.min(values[best, late]) for values in (lp, lp - log_prior)]
+    return np.logical_and(*is_below)
+
+
+def _mean(adapted_to: list[dict[str, Parameters]]) -> dict[str, Parameters]:
+    return jax.tree.map(lambda *values: np.mean(values).astype(values[0].dtype), *adapted_to)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -31,6 +31,7 @@ from bamopipe.samplers.base import (
 )
 from bamopipe.samplers.blackjax_tunings import NOT_OFFERED, OF_OWN_PROPOSALS, SCALES, TUNINGS
 from bamopipe.samplers.coordinates import (
+    choose_noise,
     coordinate_shapes,
     from_coordinates,
     location_and_shape,
@@ -55,6 +56,8 @@ STATISTICS = {
 PATH = zlib.crc32(b"path")
 DIAGONAL = "is_mass_matrix_diagonal"
 """Setting of all kernels that tune themselves, by the name of BlackJAX's window adaptation."""
+RATE = "target_acceptance_rate"
+"""Setting of those that tune their steps by the acceptance rate, by its name there too."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,15 @@ class BlackJAXUpdate:
         particles look like standard normals, with a step size that follows the acceptance rate.
     is_diagonal
         Whether these coordinates leave correlations out of account; see `location_and_shape`.
+    acceptance_rate
+        The mean that a step size is adapted to; by default that of `TUNINGS`.
     """
 
     factory: Callable
     static: tuple[tuple[str, object], ...] = ()
     space: Literal["own", "unconstrained", "tuned"] = "own"
     is_diagonal: bool | None = None
+    acceptance_rate: float | None = None
 
     def __str__(self) -> str:
         how = "that tunes itself" if self.space == "tuned" else "as it was set"
@@ -166,8 +172,9 @@ class BlackJAXUpdate:
         """Take the shape of the steps from the particles, unless scales were given."""
         if self.space != "tuned":
             return parameters
-        middle, shape = location_and_shape(target, position, variables, self.is_diagonal)
-        found = {**parameters, "middle": middle, "shape": shape}
+        as_noise = choose_noise(target, position, variables, self.is_diagonal)
+        middle, shape = location_and_shape(target, position, variables, self.is_diagonal, as_noise)
+        found = {**parameters, "middle": middle, "shape": shape, "as_noise": as_noise}
         return found | chees.first(len(shape), shape.dtype) if LOG_PATH in parameters else found
 
     def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
@@ -181,8 +188,9 @@ class BlackJAXUpdate:
             ratio = jnp.mean(info.statistics["energy_error"] ** 2) / wanted
             off_by = -jnp.clip(jnp.log(ratio), -3.0, 3.0) / 6
         else:
-            assert tuning.acceptance_rate is not None
-            off_by = jnp.mean(info.acceptance_rate) - tuning.acceptance_rate
+            rate = self.acceptance_rate or tuning.acceptance_rate
+            assert rate is not None
+            off_by = jnp.mean(info.acceptance_rate) - rate
         log_scale = parameters[LOG_SCALE] + gain * off_by
         if tuning.longest_path is not None:
             log_scale = jnp.minimum(log_scale, 0.0)
@@ -257,10 +265,10 @@ class BlackJAXUpdate:
         """Return where to start, and a function from coordinates to values and a log Jacobian."""
         variables = tuple(own)
         if self.space == "tuned":
-            middle, shape = parameters["middle"], parameters["shape"]
-            x = to_coordinates(target, {**others, **own}, variables)
+            middle, shape, as_noise = (parameters[n] for n in ("middle", "shape", "as_noise"))
+            x = to_coordinates(target, {**others, **own}, variables, as_noise)
             return standardise(shape, x - middle), lambda x: from_coordinates(
-                target, middle + spread(shape, x), {**others, **own}, variables
+                target, middle + spread(shape, x), {**others, **own}, variables, as_noise
             )
         # BlackJAX sees a bare array where there is one variable, so that matrices fit it as they do
         # in BlackJAX's own examples.
@@ -294,7 +302,7 @@ class BlackJAXUpdate:
             settings["integration_steps_params"] = (
                 jnp.clip(num_steps, 1, chees.MOST_STEPS).astype(int),
             )
-        ours = (*ADAPTED, "middle", "shape", chees.SPREAD)
+        ours = (*ADAPTED, "middle", "shape", "as_noise", chees.SPREAD)
         return {**settings, **{n: v for n, v in parameters.items() if n not in ours}}
 
     def _step_size(self, parameters: Parameters) -> Array:
@@ -335,6 +343,9 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
     is_diagonal = settings.pop(DIAGONAL, None)
     if not isinstance(is_diagonal, bool | None):
         raise UserError(f"{DIAGONAL} is {is_diagonal!r}; expected true or false")
+    rate = settings.pop(RATE, None)
+    if rate is not None:
+        _check_rate(rate, factory, settings)
     if factory is blackjax.normal_random_walk and not settings:
         return TunedRandomWalk(is_diagonal), {LOG_SCALE: 0.0}
     if factory is blackjax.normal_random_walk:
@@ -379,7 +390,19 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
         own_path = {"integration_steps_fn", "integration_steps_params"} & {*settings}
         if TUNINGS[factory].path is not None and not own_path:
             traced[LOG_PATH] = math.log(chees.FIRST_PATH)
-    return BlackJAXUpdate(factory, tuple(sorted(static.items())), space, is_diagonal), traced
+    fixed = tuple(sorted(static.items()))
+    return BlackJAXUpdate(factory, fixed, space, is_diagonal, rate), traced
+
+
+def _check_rate(rate: object, factory: Callable, settings: Mapping) -> None:
+    """Refuse a wrong acceptance rate, or one for a kernel that tunes nothing by it."""
+    if not (isinstance(rate, float) and 0 < rate < 1):
+        raise UserError(f"{RATE} is {rate!r}; expected a number between 0 and 1, such as 0.9")
+    tuning = TUNINGS.get(getattr(factory, "differentiable", factory))
+    given = ", ".join(sorted(SCALES & set(settings)))
+    if given or tuning is None or tuning.acceptance_rate is None:
+        has = f"has {given}" if given else "tunes none by it"
+        raise UserError(f"{RATE} says how a step size is tuned, but the kernel {has}; leave it out")
 
 
 def _check_tunes_itself(is_diagonal: bool | None, name: str, settings: Mapping) -> None:

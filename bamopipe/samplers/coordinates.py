@@ -1,5 +1,8 @@
 """Free coordinates of a block of variables, and their shape, for kernels that tune themselves."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,9 @@ from jax import Array
 from jax.scipy.linalg import solve_triangular
 
 from bamopipe.target import Position, Target
+
+AsNoise = Mapping[str, Array | bool]
+NOTHING: AsNoise = MappingProxyType({})
 
 LARGEST_DENSE = 500
 """Coordinates up to which the shape of steps has correlations where nobody says whether.
@@ -21,18 +27,28 @@ size; with 1,000 it takes 2 to 3 ms more, and grows with the square.
 """
 
 
-def to_coordinates(target: Target, position: Position, variables: tuple[str, ...]) -> Array:
+def to_coordinates(
+    target: Target,
+    position: Position,
+    variables: tuple[str, ...],
+    as_noise: AsNoise = NOTHING,
+) -> Array:
     """Return the unconstrained values of some variables of one particle as one vector.
 
-    A variable without a known way to the unconstrained space keeps its own values.
+    A variable without a known way to the unconstrained space keeps its own values; where
+    `as_noise` says so, its noise stands for it.
     """
     own, free = _split(target, position, variables)
-    values = {**own, **_unconstrain(target, free, position)}
+    values = {**own, **_unconstrain(target, free, position, as_noise)}
     return jnp.concatenate([jnp.ravel(values[name]) for name in variables])
 
 
 def from_coordinates(
-    target: Target, coordinates: Array, position: Position, variables: tuple[str, ...]
+    target: Target,
+    coordinates: Array,
+    position: Position,
+    variables: tuple[str, ...],
+    as_noise: AsNoise = NOTHING,
 ) -> tuple[Position, Array]:
     """Return the variables at these coordinates, and the log determinant of the Jacobian.
 
@@ -46,6 +62,8 @@ def from_coordinates(
         Of one particle, for the values of all other variables.
     variables
         Which variables the coordinates are of.
+    as_noise
+        Of some of these, whether their coordinates are their noise; from `choose_noise`.
     """
     shapes = coordinate_shapes(target, variables)
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
@@ -55,8 +73,67 @@ def from_coordinates(
     if not free:
         return own, jnp.zeros(())
     given = {name: value for name, value in {**position, **own}.items() if name not in free}
-    constrained, log_det = target.constrain(free, given)
+    constrained, log_det = target.constrain(free, given, as_noise)
     return {**own, **constrained}, log_det
+
+
+def choose_noise(
+    target: Target,
+    position: Position,
+    variables: tuple[str, ...],
+    is_diagonal: bool | None = None,
+) -> dict[str, Array]:
+    """Choose for which variables noise makes better coordinates than their own values do.
+
+    Variables that others among them shift and scale have noise. Where the data say little, it is
+    distributed in the same way whatever the parents are, and kernels that move all together meet no
+    funnels: the non-centred parametrisation of a hierarchy, the whitened one of a Gaussian process.
+    Where the data say much, the values themselves hang less on the parents. What is chosen makes
+    the particles lie more like a normal distribution with their mean and covariance: the
+    Kullback-Leibler divergence from it is, but for a constant, the log of the scales plus the mean
+    log Jacobian. (Gorinova, Moore and Hoffman 2020 choose by the reverse divergence.)
+
+    Parameters
+    ----------
+    target, position, variables, is_diagonal
+        As for `location_and_shape`.
+
+    Returns
+    -------
+    dict
+        Variable -> whether its coordinates shall be its noise, of all that have noise.
+    """
+    names = tuple(
+        name
+        for name in variables
+        if target.has_real_noise(name) and (target.program.upstream[name] - {name}) & {*variables}
+    )
+    if not names:
+        return {}
+
+    def divergence(flags: Array) -> Array:
+        as_noise = dict(zip(names, flags, strict=True))
+
+        def coordinates(position):
+            x = to_coordinates(target, position, variables, as_noise)
+            return x, from_coordinates(target, x, position, variables, as_noise)[1]
+
+        x, log_det = jax.vmap(coordinates, in_axes=-1, out_axes=-1)(position)
+        _, shape = moments(x, is_diagonal)
+        scales = shape if shape.ndim == 1 else jnp.diag(shape)
+        return jnp.sum(jnp.log(scales)) + jnp.nanmean(
+            jnp.where(jnp.isfinite(log_det), log_det, jnp.nan)
+        )
+
+    def try_own(index, best):
+        flags, least = best
+        other = flags.at[index].set(False)
+        value = divergence(other)
+        return jnp.where(value < least, other, flags), jnp.minimum(value, least)
+
+    first = jnp.ones(len(names), bool)
+    flags, _ = jax.lax.fori_loop(0, len(names), try_own, (first, divergence(first)))
+    return dict(zip(names, flags, strict=True))
 
 
 def coordinate_shapes(target: Target, variables: tuple[str, ...]) -> list[tuple[int, ...]]:
@@ -77,7 +154,11 @@ def fences(values: Array) -> tuple[Array, Array]:
 
 
 def location_and_shape(
-    target: Target, position: Position, variables: tuple[str, ...], is_diagonal: bool | None = None
+    target: Target,
+    position: Position,
+    variables: tuple[str, ...],
+    is_diagonal: bool | None = None,
+    as_noise: AsNoise = NOTHING,
 ) -> tuple[Array, Array]:
     """Return the particles' mean, and their shape: a factor of their covariance.
 
@@ -97,8 +178,12 @@ def location_and_shape(
     is_diagonal
         Whether correlations are left out of account; by default if there are more than
         `LARGEST_DENSE` coordinates.
+    as_noise
+        Of some of the variables, whether their coordinates are their noise.
     """
-    to_all = jax.vmap(lambda p: to_coordinates(target, p, variables), in_axes=-1, out_axes=-1)
+    to_all = jax.vmap(
+        lambda p: to_coordinates(target, p, variables, as_noise), in_axes=-1, out_axes=-1
+    )
     return moments(to_all(position), is_diagonal)
 
 
@@ -153,7 +238,8 @@ def _split(target: Target, values: Position, variables: tuple[str, ...]):
     return own, {n: values[n] for n in variables if n not in own}
 
 
-def _unconstrain(target: Target, free: Position, position: Position) -> Position:
+def _unconstrain(target: Target, free: Position, position: Position, as_noise: AsNoise) -> Position:
     if not free:
         return {}
-    return target.unconstrain(free, {n: v for n, v in position.items() if n not in free})
+    given = {n: v for n, v in position.items() if n not in free}
+    return target.unconstrain(free, given, as_noise)

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -316,6 +317,10 @@ class Target:
         found = self.program.functions.get(("from_noise", name))
         return found is not None and not isinstance(found, UserError)
 
+    def has_real_noise(self, name: str) -> bool:
+        """Tell whether a latent variable has noise that takes all real numbers."""
+        return self.has_noise(name) and self.has_mean(name)
+
     def predict(self, key: Array, position: Position) -> dict[str, Array]:
         """Draw new values of the observed variables given a position."""
         values = self.replicate(key, position)
@@ -333,7 +338,10 @@ class Target:
         return {name: values[name] for name in self.program.order}
 
     def constrain(
-        self, unconstrained: Position, given: Position | None = None
+        self,
+        unconstrained: Position,
+        given: Position | None = None,
+        as_noise: Mapping[str, Array | bool] = MappingProxyType({}),
     ) -> tuple[Position, Array]:
         """Map real vectors to a position, or to some variables of a position.
 
@@ -343,6 +351,9 @@ class Target:
             Latent variable -> array of any real numbers, of the shape that `unconstrain` returns.
         given
             Values of the other latent variables, if only some are to be mapped.
+        as_noise
+            Of some that `has_real_noise`, whether they are given as the noise that their parents
+            shift and scale.
 
         Returns
         -------
@@ -355,7 +366,7 @@ class Target:
         UserError
             A variable is discrete, or its support is not known.
         """
-        values, log_dets = self._transform("constrain", unconstrained, given)
+        values, log_dets = self._transform("constrain", unconstrained, given, as_noise)
         return values, sum((jnp.sum(d) for d in log_dets.values()), start=jnp.zeros(()))
 
     def constrain_draws(
@@ -381,9 +392,14 @@ class Target:
         values, log_dets = self._transform("constrain", {name: unconstrained}, given)
         return values[name], log_dets[name]
 
-    def unconstrain(self, position: Position, given: Position | None = None) -> Position:
+    def unconstrain(
+        self,
+        position: Position,
+        given: Position | None = None,
+        as_noise: Mapping[str, Array | bool] = MappingProxyType({}),
+    ) -> Position:
         """Map a position inside the support to real vectors, the inverse of `constrain`."""
-        return self._transform("unconstrain", position, given)[0]
+        return self._transform("unconstrain", position, given, as_noise)[0]
 
     def check_constrains(self, name: str) -> None:
         """Raise UserError unless a latent variable has an unconstrained space."""
@@ -490,10 +506,15 @@ class Target:
         return values
 
     def _transform(
-        self, kind: str, inputs: Position, given: Position | None
+        self,
+        kind: str,
+        inputs: Position,
+        given: Position | None,
+        as_noise: Mapping[str, Array | bool] = MappingProxyType({}),
     ) -> tuple[Position, dict[str, Array]]:
         """Constrain or unconstrain variables, parents first; return log determinants as well."""
         given = given or {}
+        of_noise = "from_noise" if kind == "constrain" else "to_noise"
         if sorted([*inputs, *given]) != sorted(self.latent):
             got = ", ".join([*inputs, *given]) or "none"
             raise UserError(f"expected values of {', '.join(self.latent)}; got {got}")
@@ -508,7 +529,12 @@ class Target:
             factor = f"{name}_missing" if self.program.model.nodes[name].imputes else name
             if factor in inputs:
                 arguments = (inputs[factor], self.arguments(name, values))
-                outputs[factor], log_dets[factor] = self._call(kind, factor, *arguments)
+                output, log_det = self._call(kind, factor, *arguments)
+                if factor in as_noise:
+                    noise, of_all = self._call(of_noise, factor, *arguments)
+                    output = jnp.where(as_noise[factor], noise, output)
+                    log_det = jnp.where(as_noise[factor], jnp.sum(of_all), jnp.sum(log_det))
+                outputs[factor], log_dets[factor] = output, log_det
                 values[factor] = outputs[factor] if kind == "constrain" else inputs[factor]
             self._complete(name, values)
         return outputs, log_dets
