@@ -20,6 +20,7 @@ from bamopipe.samplers.base import (
     check_names,
 )
 from bamopipe.samplers.metropolis import accept_or_reject
+from bamopipe.samplers.normal import standard_normal
 from bamopipe.target import Position, Target
 
 
@@ -94,7 +95,7 @@ def _step(key: Array, position: Position, sigma) -> Position:
     names = sorted(position)
     # Drawn in each variable's own shape: cutting one long array apart keeps XLA from fusing.
     noise = {
-        name: jax.random.normal(
+        name: standard_normal(
             jax.random.fold_in(key, index), position[name].shape, position[name].dtype
         )
         for index, name in enumerate(names)
