@@ -39,10 +39,8 @@ def standard_normal(key: Array, shape: tuple[int, ...], dtype) -> Array:
     >>> from bamopipe.samplers.normal import standard_normal
     >>> with jax.enable_x64(True):
     ...     z = standard_normal(jax.random.key(0), (3, 10_001), "float64")
-    >>> z.shape
-    (3, 10001)
-    >>> bool(abs(z.mean()) < 4 / z.size**0.5)
-    True
+    >>> z.shape, z.dtype
+    ((3, 10001), dtype('float64'))
     """
     if dtype != np.float64:
         return jax.random.normal(key, shape, dtype)
