@@ -36,16 +36,11 @@ def gp_regression(x, y):
     numpyro.sample("y", dist.MultivariateNormal(0, covariance), obs=y)
 
 
-SAMPLERS: dict[str, MCMC] = {}
-
-
 def nuts(model, data, names):
+    # One object for all runs, since it keeps what it has compiled.
+    sampler = MCMC(NUTS(model), num_warmup=1000, num_samples=1000, num_chains=4, progress_bar=False)
+
     def job(seed: int) -> dict:
-        if model.__name__ not in SAMPLERS:  # which keeps what it has compiled
-            SAMPLERS[model.__name__] = MCMC(
-                NUTS(model), num_warmup=1000, num_samples=1000, num_chains=4, progress_bar=False
-            )
-        sampler = SAMPLERS[model.__name__]
         sampler.run(jax.random.key(seed), **data)
         draws = jax.device_get(sampler.get_samples(group_by_chain=True))
         return {"draws": {name: draws[name] for name in names}}
