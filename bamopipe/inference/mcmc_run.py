@@ -233,6 +233,9 @@ class Run:
 
     def _tune(self, position: dict[str, np.ndarray]) -> None:
         """Take the shape of steps from draws, particles last."""
+        # One program for any number of draws: those that are not finite are left out of account.
+        most = self.engine.num_chains * longest_window(self.engine.num_warmup)
+        position = {name: _fill(values, most) for name, values in position.items()}
         self.parameters = jax.device_get(
             _tune(self.engine.mcmc_kernel, self.parameters, position, self.engine.target)
         )
@@ -247,6 +250,19 @@ class Run:
 @partial(jax.jit, static_argnums=0)
 def _tune(kernel: Kernel, parameters, position, target: Target):
     return kernel.tune(parameters, position, target)
+
+
+def _fill(values: np.ndarray, size: int) -> np.ndarray:
+    """Make the last axis at least so long, by NaN, or where there are whole numbers by zeros."""
+    missing = max(size - values.shape[-1], 0)
+    filling = np.nan if np.issubdtype(values.dtype, np.floating) else 0
+    widths = [(0, 0)] * (values.ndim - 1) + [(0, missing)]
+    return np.pad(values, widths, constant_values=filling)
+
+
+def longest_window(num_warmup: int) -> int:
+    """Return of how many draws of each chain the shape of steps is taken at most."""
+    return max([PRIOR_DRAWS, *(size for size, _ in windows(num_warmup))])
 
 
 def windows(num_warmup: int) -> list[tuple[int, bool]]:
