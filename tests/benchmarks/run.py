@@ -204,14 +204,18 @@ def draw(found: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     """Run what was asked for, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("jobs", nargs="*", help="beginnings of jobs' names; all by default")
+    parser.add_argument("jobs", nargs="*", help="problems, or jobs; all by default")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--repeats", type=int, default=5, help="processes a job and peer")
     parser.add_argument("--limit", type=float, default=900, help="seconds after which to stop one")
     options = parser.parse_args()
-    jobs = [j for j in JOBS if not options.jobs or j.startswith(tuple(options.jobs))]
+    jobs = [
+        job
+        for job in JOBS
+        if not options.jobs or any(f"{job}/".startswith(f"{name}/") for name in options.jobs)
+    ]
     if not jobs:
-        sys.exit(f"no job begins with {' or '.join(options.jobs)}; there are {', '.join(JOBS)}")
+        sys.exit(f"no job is {' or '.join(options.jobs)}; there are {', '.join(JOBS)}")
     for peer in options.peers:
         python_of(peer)
     RESULTS.mkdir(parents=True, exist_ok=True)
