@@ -142,7 +142,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
         error = math.nan
         if len(every) > 1:
             error = statistics.stdev(every) / len(chains[0]) ** 0.5
-            row |= {"log evidence": statistics.fmean(every), "error of a run": error}
+            row |= {"log evidence": f"{statistics.fmean(every):.2f}", "error of a run": error}
         ess = float(group["least_ess"].median())
         factor = 1.0
         if job.endswith("/evidence"):
