@@ -16,9 +16,9 @@ from bamopipe.errors import UserError
 from bamopipe.inference import memory
 from bamopipe.inference.checkpoint import Checkpoint, identity
 from bamopipe.inference.keys import as_typed_key
-from bamopipe.inference.mcmc_run import Run, windows
+from bamopipe.inference.mcmc_run import Run, longest_window
 from bamopipe.inference.result import Draws
-from bamopipe.inference.starts import PRIOR_DRAWS, Start
+from bamopipe.inference.starts import Start
 from bamopipe.samplers.base import Kernel
 from bamopipe.target import Target, compile_target, precision_context
 
@@ -114,8 +114,7 @@ class MCMCInference:
         num_results
             Of how many runs the results will be put into one file. Those of one run need no memory.
         """
-        longest = max([PRIOR_DRAWS, *(size for size, _ in windows(self.num_warmup))])
-        count = longest * self.num_chains
+        count = longest_window(self.num_warmup) * self.num_chains
         parts = {"draws that tune the kernel": memory.of_particles(self.target, count)}
         if num_results > 1:
             results = memory.of_results(self.target, self.num_samples * self.num_chains)

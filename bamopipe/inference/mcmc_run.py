@@ -188,11 +188,8 @@ class Run:
             self.is_behind = np.all(is_behind[:, phase.num_draws // 2 :], axis=1)
 
             def of_group(chains: list[int]) -> dict[str, np.ndarray]:
-                counts = np.ravel(~is_behind[chains] | self.is_behind[chains, None])
-                # As many as ever, since other numbers would be other programs.
-                indices = np.resize(np.flatnonzero(counts), len(counts))
-                rows = {n: v[chains].reshape(-1, *v.shape[2:]) for n, v in draws.items()}
-                return {n: np.moveaxis(v[indices], 0, -1) for n, v in rows.items()}
+                counts = ~is_behind[chains] | self.is_behind[chains, None]
+                return {n: np.moveaxis(v[chains][counts], 0, -1) for n, v in draws.items()}
 
             self._tune(of_group)
 
@@ -253,10 +250,13 @@ class Run:
     def _tune(self, draws: Callable[[list[int]], dict[str, np.ndarray]]) -> None:
         """Take the shape of steps from the draws of each group of chains, particles last."""
         kernel, target = self.engine.mcmc_kernel, self.engine.target
+        # One program for any number of draws: those that are not finite are left out of account.
+        most = self.engine.num_chains * longest_window(self.engine.num_warmup)
         tuned: dict[tuple[int, ...], dict[str, Parameters]] = {}
         for chain, group in enumerate(self._groups()):
             if tuple(group) not in tuned:
-                own = _tune(kernel, self.parameters[chain], draws(group), target)
+                position = {name: _fill(values, most) for name, values in draws(group).items()}
+                own = _tune(kernel, self.parameters[chain], position, target)
                 tuned[tuple(group)] = jax.device_get(own)
         self.parameters = [tuned[tuple(group)] for group in self._groups()]
 
@@ -302,6 +302,19 @@ def _mean(adapted_to: list[dict[str, Parameters]]) -> dict[str, Parameters]:
 @partial(jax.jit, static_argnums=0)
 def _tune(kernel: Kernel, parameters, position, target: Target):
     return kernel.tune(parameters, position, target)
+
+
+def _fill(values: np.ndarray, size: int) -> np.ndarray:
+    """Make the last axis at least so long, by NaN, or where there are whole numbers by zeros."""
+    missing = max(size - values.shape[-1], 0)
+    filling = np.nan if np.issubdtype(values.dtype, np.floating) else 0
+    widths = [(0, 0)] * (values.ndim - 1) + [(0, missing)]
+    return np.pad(values, widths, constant_values=filling)
+
+
+def longest_window(num_warmup: int) -> int:
+    """Return of how many draws of each chain the shape of steps is taken at most."""
+    return max([PRIOR_DRAWS, *(size for size, _ in windows(num_warmup))])
 
 
 def windows(num_warmup: int) -> list[tuple[int, bool]]:

@@ -63,28 +63,30 @@ def take_turn(
 
     def draw(index, carry):
         state, parameters, rows, is_nan, total = carry
-        first = step(index * num_thin, (state, parameters, ()))
-        state, parameters, (statistics, broken) = jax.lax.fori_loop(
-            index * num_thin + 1, (index + 1) * num_thin, step, first
+        # Every step in the loop, also the first: written down twice it would be compiled twice.
+        state, parameters, (statistics, is_nan) = jax.lax.fori_loop(
+            index * num_thin,
+            (index + 1) * num_thin,
+            step,
+            (state, parameters, (nothing, is_nan)),
         )
         rows = jax.tree.map(
             lambda every, one: every.at[index].set(one), rows, _row(target, state, statistics)
         )
-        is_nan = {name: flag | broken[name] for name, flag in is_nan.items()}
         late = index >= num_draws // 2
         total = jax.tree.map(
             lambda sum, one: sum + jnp.where(late, one, 0.0), total, adapted(parameters)
         )
         return state, parameters, rows, is_nan, total
 
-    def first_row():
+    def first():
         moved, infos = kernel.step(key, state, jnp.ones(()), parameters, target)
         statistics, is_nan = _statistics(infos)
-        return _row(target, moved, statistics), is_nan
+        return _row(target, moved, statistics), statistics, is_nan
 
-    empty = jax.eval_shape(first_row)
-    rows = jax.tree.map(lambda one: jnp.zeros((most, *one.shape), one.dtype), empty[0])
-    is_nan = jax.tree.map(lambda flag: jnp.zeros(flag.shape, flag.dtype), empty[1])
+    row, *others = jax.eval_shape(first)
+    rows = jax.tree.map(lambda one: jnp.zeros((most, *one.shape), one.dtype), row)
+    nothing, is_nan = jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), others)
     total = jax.tree.map(jnp.zeros_like, adapted(parameters))
     state, _, (draws, statistics), is_nan, total = jax.lax.fori_loop(
         0, num_draws, draw, (state, parameters, rows, is_nan, total)

@@ -221,8 +221,8 @@ class Kernel:
         blocks = {block.name: block for block in self.blocks}
         order = self.order or tuple(blocks)
         totals: dict[str, Info] = {}
-        for index, name in enumerate(order):
-            step_key = jax.random.fold_in(key, index)
+        # All keys at once: every use of a key is a loop of its own to compile.
+        for step_key, name in zip(jax.random.split(key, len(order)), order, strict=True):
             state, info = blocks[name].move(step_key, state, temperature, parameters[name], target)
             totals[name] = _added(totals[name], info) if name in totals else info
         infos = {}

@@ -18,6 +18,8 @@ from bamopipe.samplers.base import (
     check_is_continuous,
 )
 from bamopipe.samplers.coordinates import coordinate_shapes, moments, spread
+from bamopipe.samplers.metropolis import decide
+from bamopipe.samplers.normal import standard_normal
 from bamopipe.target import Position, Target, element_log_factors, independent_axes, tempered
 
 
@@ -100,7 +102,7 @@ class ElementwiseWalk:
             return jnp.where(possible, log_ratio, -jnp.inf), value, known, fresh
 
         num_elements, num_coordinates = parameters["shape"].shape[:2]
-        noise = jax.random.normal(
+        noise = standard_normal(
             noise_key,
             (num_elements, num_coordinates, state.position[name].shape[-1]),
             parameters["shape"].dtype,
@@ -108,9 +110,7 @@ class ElementwiseWalk:
         log_ratio, value, known, fresh = jax.vmap(propose, in_axes=-1, out_axes=-1)(
             state.position, noise
         )
-        # In single precision `uniform` is sometimes exactly 0, whose logarithm accepts anything.
-        threshold = jnp.log1p(-jax.random.uniform(accept_key, log_ratio.shape, log_ratio.dtype))
-        accept = threshold < log_ratio
+        accept = decide(accept_key, log_ratio)
         value = jax.vmap(self._choose, in_axes=-1, out_axes=-1)(accept, value, state.position[name])
         factors = {n: jnp.sum(jnp.where(accept, fresh[n], known[n]), axis=0) for n in fresh}
         info = Info(jnp.mean(accept, axis=0, dtype=log_ratio.dtype), any_nan(fresh), {})

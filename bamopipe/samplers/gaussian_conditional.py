@@ -10,6 +10,7 @@ from jax.scipy.linalg import solve_triangular
 
 from bamopipe.errors import UserError
 from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned, any_nan, log_factors
+from bamopipe.samplers.normal import standard_normal
 from bamopipe.target import Target, is_quadratic, tempered_log_density
 
 
@@ -56,7 +57,7 @@ class GaussianConditional(Untuned):
         """Draw the variable of each particle."""
         (name,) = variables
         value = state.position[name]
-        noise = jax.random.normal(key, value.shape, value.dtype)
+        noise = standard_normal(key, value.shape, value.dtype)
 
         def draw(position, noise):
             def gradient(value):

@@ -38,9 +38,7 @@ def accept_or_reject(
     fresh = log_factors(target, {**state.position, **proposal}, names)
     log_ratio = tempered(target, fresh, temperature) - tempered(target, known, temperature)
     log_ratio = log_ratio + log_correction
-    # In single precision `uniform` is sometimes exactly 0, whose logarithm accepts anything.
-    threshold = jnp.log1p(-jax.random.uniform(key, log_ratio.shape, log_ratio.dtype))
-    accept = threshold < log_ratio
+    accept = decide(key, log_ratio)
 
     def select(new, old):
         return jnp.where(accept, new, old)
@@ -51,3 +49,13 @@ def accept_or_reject(
         {**state.log_factors, **jax.tree.map(select, fresh, known)},
     )
     return moved, Info(accept.astype(log_ratio.dtype), any_nan(fresh), {})
+
+
+def decide(key: Array, log_ratio: Array) -> Array:
+    """Say yes with the probability that a log ratio is of, or always where it is positive.
+
+    No to -inf and to what is not a number.
+    """
+    # Never 0, as `uniform` sometimes is in single precision, which would accept anything.
+    uniform = 1 - jax.random.uniform(key, log_ratio.shape, log_ratio.dtype)
+    return uniform <= jnp.exp(log_ratio)

@@ -1,6 +1,6 @@
 """Gaussian random-walk Metropolis for a whole block of particles."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -20,6 +20,7 @@ from bamopipe.samplers.base import (
     check_names,
 )
 from bamopipe.samplers.metropolis import accept_or_reject
+from bamopipe.samplers.normal import standard_normal
 from bamopipe.target import Position, Target
 
 
@@ -83,21 +84,19 @@ class RandomWalk(Untuned):
         variables: tuple[str, ...],
     ) -> tuple[State, Info]:
         """Propose and accept or reject, each particle by itself."""
-        noise_key, accept_key = jax.random.split(key)
+        accept_key, *noise_keys = jax.random.split(key, 1 + len(variables))
         old = {name: state.position[name] for name in variables}
-        proposal = _step(noise_key, old, parameters["sigma"])
+        proposal = _step(noise_keys, old, parameters["sigma"])
         return accept_or_reject(accept_key, state, proposal, 0.0, temperature, target)
 
 
-def _step(key: Array, position: Position, sigma) -> Position:
+def _step(keys: Sequence[Array], position: Position, sigma) -> Position:
     """Add Gaussian noise to the variables, taken in the order of their names."""
     names = sorted(position)
     # Drawn in each variable's own shape: cutting one long array apart keeps XLA from fusing.
     noise = {
-        name: jax.random.normal(
-            jax.random.fold_in(key, index), position[name].shape, position[name].dtype
-        )
-        for index, name in enumerate(names)
+        name: standard_normal(key, position[name].shape, position[name].dtype)
+        for key, name in zip(keys, names, strict=True)
     }
     if isinstance(sigma, Mapping):
         noise = {name: jnp.asarray(sigma[name])[..., None] * z for name, z in noise.items()}

@@ -21,6 +21,7 @@ from bamopipe.samplers.coordinates import (
     to_coordinates,
 )
 from bamopipe.samplers.metropolis import accept_or_reject
+from bamopipe.samplers.normal import standard_normal
 from bamopipe.target import Position, Target
 
 
@@ -100,7 +101,7 @@ class TunedRandomWalk:
 
         to_all = jax.vmap(coordinates, in_axes=-1, out_axes=-1)
         x, log_det = to_all(state.position)
-        noise = jax.random.normal(noise_key, x.shape, x.dtype)
+        noise = standard_normal(noise_key, x.shape, x.dtype)
         moved = x + jnp.exp(parameters[LOG_SCALE]) * spread(parameters["shape"], noise)
         proposal, carried_log_det = jax.vmap(at, in_axes=-1, out_axes=-1)(moved, state.position)
         # Far out, numbers overflow, where densities may be no numbers though the model is right.
