@@ -200,7 +200,6 @@ HARD_FOR_GIBBS = {
     "lotka_volterra": "its rates hang on each other",
 }
 HARD_FOR_NUTS = {
-    "gp_heteroskedastic": "some transitions diverge",
     "growth_mixture": "its lines can be exchanged, and chains stay with one order",
     "spike_and_slab": "switches and coefficients move apart",
 }

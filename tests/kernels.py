@@ -358,11 +358,12 @@ The coordinates take account of correlations up to 500 of them, and of standard 
 beyond that, so that neither memory nor time grow with the square of their number.
 `is_mass_matrix_diagonal: true` (or `false`) says otherwise, for every kernel that tunes itself.
 
-A kernel with gradients that moves a variable together with its parents moves its **noise** in its
-place, where its parents shift and scale it: the members of a group, a normal vector, an
-autoregressive series, a Gaussian process. In a hierarchy this is the non-centred parametrisation,
-and of a Gaussian process the whitened one; the model stays as it was written, and so do the draws.
-`gp_classification` takes `nuts` ten gradients a draw in this way.
+A kernel with gradients that moves a variable together with what shifts and scales it (the members
+of a group and their mean and spread, a normal vector, an autoregressive series or a Gaussian process
+and their parameters) moves either its values or its **noise**, as in the non-centred parametrisation
+of a hierarchy or the whitened one of a Gaussian process. It takes those that lie more like a normal
+distribution, by the draws of the warm-up or the particles of the temperature: the values where the
+data say much about them, the noise where they say little. The model stays as it was written.
 
 The chains of `inference=mcmc` take the shape and size of their steps from the draws of all of them.
 A chain that is still far behind the others, in density and likelihood, is tuned by itself.
