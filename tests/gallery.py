@@ -206,6 +206,7 @@ HARD_FOR_GIBBS = {
     "gp_heteroskedastic": "a latent function hangs on its hyperparameters",
     "lotka_volterra": "its rates hang on each other",
 }
+LONG_FOR_GIBBS = ("growth_mixture",)  # minutes
 HARD_FOR_NUTS = {
     "expectancy_valence_hierarchical": "means and spreads hang on thirty subjects each",
     "gp_classification": "a latent function hangs on its hyperparameters",
