@@ -197,7 +197,7 @@ def test_a_sweep_has_a_page_and_up_to_two_settings_a_figure():
     three = load(*swept, "inference.target_ess=0.5,0.6", experiment="single")
     assert three.sweep_figures == []
     assert three.pages == ["overview", "methods", "sweep"]
-    assert load().pages == ["overview"]  # arms are no sweep
+    assert load().pages == ["overview", "methods"]  # arms are no sweep
 
 
 def test_the_command_line_wins_over_the_experiments_sweep():
