@@ -328,7 +328,7 @@ def _tempered(inference: dict[str, Any], num_seeds: int, writer: _Writer) -> lis
     words, works = SCHEMES[inference.get("scheme", "standard")]
     samplers = _count(inference["num_chains"] * num_seeds, "independent sampler")
     particles = _count(inference["num_particles"], "particle")
-    moves = inference.get("num_mutations")
+    moves = inference["num_mutations"]
     fixed = inference.get("temperatures")
     target = inference.get("target_ess", 0.5)
     if fixed:
@@ -345,7 +345,7 @@ def _tempered(inference: dict[str, Any], num_seeds: int, writer: _Writer) -> lis
         )
     forgotten = "until the particles had forgotten where they started"
     most = inference.get("max_mutations")
-    how_often = f"{moves} times" if moves else f"{forgotten}, at most {most} times"
+    how_often = f"{forgotten}, at most {most} times" if moves == "auto" else f"{moves} times"
     return [
         "Its posterior was sampled by sequential Monte Carlo "
         f"{writer.cite('delmoral2006', *works)}, with {samplers} of {particles}{words}, from the "

@@ -231,6 +231,8 @@ def load(request: dict[str, Any]) -> Plan:
             )
     if any(run.figures != runs[0].figures for run in runs):
         raise UserError("plots.figures must be the same for all runs of an experiment")
+    for name, function in runs[0].figures.items():
+        source.definition(_figure(name, function), function.rpartition(".")[2])
     return Plan(
         experiment=experiment,
         overrides=tuple(overrides),
@@ -270,15 +272,12 @@ def _run(composed: compose.Composed) -> Run:
         field.name: content[field.name] for field in dataclasses.fields(Fit)
     }
     plots = {name: value for name, value in content["plots"].items() if name != "figures"}
-    figures = content["plots"].get("figures", {})
-    for name, function in figures.items():
-        source.definition(_figure(name, function), function.rpartition(".")[2])
     return Run(
         label=composed.label,
         settings=composed.settings,
         frozen=frozen,
         plots=plots,
-        figures=figures,
+        figures=content["plots"].get("figures", {}),
         id=fit_id(frozen),
         inputs=(*paths.values(), str(model.path)),
         downloads={str(datafiles.place(file)): file for file in downloads},

@@ -22,7 +22,8 @@ from bamopipe.samplers import gibbs_sampler
 from bamopipe.stages import fit
 
 KEY = 5
-# Of 100 right intervals at 95%, one row in fifty would hold fewer than 90 or all; of 200, none.
+# With 100 runs, one row in sixty of right intervals would hold under 90% or over 99%; with 200,
+# one in six hundred.
 NUM_REPLICATES, NUM_CHAINS, NUM_PARTICLES = 200, 4, 500
 CONFIDENCE = 0.95
 NUM_ERRORS = norm.isf((1 - CONFIDENCE) / 2)  # 1.96

@@ -199,6 +199,7 @@ HARD_FOR_GIBBS = {
     "gp_heteroskedastic": "a latent function hangs on its hyperparameters",
     "lotka_volterra": "its rates hang on each other",
 }
+LONG_FOR_GIBBS = ("growth_mixture",)  # minutes
 HARD_FOR_NUTS = {
     "growth_mixture": "its lines can be exchanged, and chains stay with one order",
     "spike_and_slab": "switches and coefficients move apart",

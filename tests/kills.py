@@ -136,7 +136,8 @@ def check_whole(folder: Path, expected: dict[str, dict[str, str]]) -> None:
             case ".json":
                 json.loads(path.read_text())
             case ".csv":
-                rows = list(csv.reader(path.open(newline="")))
+                with path.open(newline="") as file:
+                    rows = list(csv.reader(file))
                 assert len({len(row) for row in rows}) == 1, path
                 assert len(rows) > 1, path
             case ".png":

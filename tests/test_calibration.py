@@ -7,7 +7,13 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("way", "case"), calibration.ROWS)
+@pytest.mark.parametrize(
+    ("way", "case"),
+    [
+        pytest.param(*row, marks=[] if row[0] == "adaptive tempering" else [pytest.mark.long])
+        for row in calibration.ROWS
+    ],
+)
 def test_intervals_hold_the_exact_evidence_as_often_as_they_say(way, case):
     """At 95%, of 200 runs and of their 800 chains; key 5 was chosen beforehand.
 

@@ -33,6 +33,7 @@ DELETED = {
     # the fit says so, which knows that no variable takes whole numbers
     *(("sampler/eight_schools/random_walk.yaml", f"sigma.{n}") for n in ("mu", "tau", "theta")),
     ("inference/smc.yaml", "temperatures"),  # automatic then, as the sigmas above
+    ("plots/default.yaml", "figures"),  # none of one's own then
     ("config.yaml", "seeds[0]"),
     ("config.yaml", "seeds[1]"),
     ("config.yaml", "trusted[0]"),

@@ -98,7 +98,13 @@ def _at_each(function, arguments):
 
 
 @pytest.mark.slow
-@models
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in gallery.LONG_FOR_GIBBS else [])
+        for name in gallery.REFERENCES
+    ],
+)
 def test_gibbs_within_smc(name):
     """Moments and evidence, by `sampler=gibbs`; the errors are those between chains."""
     result = gallery.gibbs(name, KEY)

@@ -51,7 +51,7 @@ def test_model_and_engine_are_described():
         ({"scheme": "persistent"}, "all temperatures together", "karamanis2024"),
         ({"data_blocks": 4}, "came in 4 parts", "chopin2002"),
         ({"target_ess": 0.8}, "0.8 times the number of particles", "jasra2011"),
-        ({"num_mutations": None, "max_mutations": 70}, "forgotten where they started", "lee2018"),
+        ({"num_mutations": "auto", "max_mutations": 70}, "forgotten where they started", "lee2018"),
         ({"temperatures": [0.1, 1]}, "at the temperatures 0.1, 1.", "delmoral2006"),
     ],
 )

@@ -197,7 +197,16 @@ def test_a_sweep_has_a_page_and_up_to_two_settings_a_figure():
     three = load(*swept, "inference.target_ess=0.5,0.6", experiment="single")
     assert three.sweep_figures == []
     assert three.pages == ["overview", "methods", "sweep"]
-    assert load().pages == ["overview"]  # arms are no sweep
+    assert load().pages == ["overview", "methods"]  # arms are no sweep
+
+
+def test_figures_of_ones_own_are_added_by_name():
+    """As the README adds one; its file is what the figures follow."""
+    made = load("+plots.figures.own=bamopipe.models.eight_schools.model")
+    assert made.figures == {"own": "bamopipe.models.eight_schools.model"}
+    assert made.figure_sources == ["bamopipe/models/eight_schools.py"]
+    assert all("figures" not in run.plots for run in made.runs)
+    assert {run.id for run in made.runs} == {run.id for run in load().runs}
 
 
 def test_the_command_line_wins_over_the_experiments_sweep():

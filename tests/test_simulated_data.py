@@ -142,7 +142,9 @@ def unevenness(shares: np.ndarray) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make_model", [make_eight_schools, counts, switches])
+@pytest.mark.parametrize(
+    "make_model", [make_eight_schools, switches, pytest.param(counts, marks=pytest.mark.long)]
+)
 def test_ranks_are_even(make_model):
     found = {what: unevenness(shares) for what, shares in ranks(make_model).items()}
     print({what: round(value, 1) for what, value in found.items()})
@@ -150,6 +152,7 @@ def test_ranks_are_even(make_model):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_lost_jacobian_makes_ranks_uneven(monkeypatch):
     original = blackjax_update.from_coordinates
     monkeypatch.setattr(

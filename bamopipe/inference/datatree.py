@@ -114,7 +114,9 @@ def to_datatree(
             "name": model.name,
             "inference_library": "bamopipe",
             "graph": model.graph().to_json(),
-            "updates": json.dumps({b.name: str(b.update) for b in engine.mcmc_kernel.blocks}),
+            "updates": json.dumps(
+                {", ".join(b.variables): str(b.update) for b in engine.mcmc_kernel.blocks}
+            ),
             **(attrs or {}),
         },
         seed=seed,

@@ -11,13 +11,15 @@ from typing import Any
 from bamopipe.errors import UserError
 
 
-def function(path: str) -> Callable[..., Any]:
-    """Import a function by its dotted name, which has been checked.
-
-    A project's own modules live in its folder, which is not on the path of a console script.
-    """
+def see_project() -> None:
+    """Let modules in the project's folder be imported: a console script does not look there."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+
+
+def function(path: str) -> Callable[..., Any]:
+    """Import a function by its dotted name, which has been checked."""
+    see_project()
     module, _, called = path.rpartition(".")
     found: Callable[..., Any] = getattr(importlib.import_module(module), called)
     return found

@@ -14,7 +14,7 @@ from bamopipe import datafiles, local, source
 from bamopipe.config import read_frozen
 from bamopipe.errors import UserError, printable
 from bamopipe.record import Record
-from bamopipe.stages import fit
+from bamopipe.stages import fit, own
 
 logger = logging.getLogger("bamopipe")
 
@@ -165,8 +165,7 @@ def _load(text: str, frozen: dict[str, Any], scratch: Path) -> tuple[Path, Calla
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    if str(Path.cwd()) not in sys.path:  # for what it imports from the project
-        sys.path.insert(0, str(Path.cwd()))
+    own.see_project()  # for what it imports from there
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever the source raises
