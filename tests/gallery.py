@@ -183,10 +183,9 @@ FEW_PARTICLES = (
     "inference.num_particles=200",
     "sampler.max_num_doublings=4",
 )
-# Of sampler=nuts: longer chains for scales that move slowly, and shorter steps where curvature is
-# uneven.
+# Of sampler=nuts: longer chains for scales that move slowly, or rarely far.
 NUTS: dict[str, tuple[str, ...]] = {
-    "ln_cass": ("sampler.target_acceptance_rate=0.95",),
+    "ln_cass": ("inference.num_samples=4000",),
     "expectancy_valence_hierarchical": ("inference.num_samples=2000",),
     "bayesian_neural_network": ("inference.num_samples=4000",),
     "stochastic_volatility": ("inference.num_samples=8000",),

@@ -369,8 +369,9 @@ The chains of `inference=mcmc` take the shape and size of their steps from the d
 A chain that is still far behind the others, in density and likelihood, is tuned by itself.
 
 `target_acceptance_rate` is what `nuts`, `hmc`, `dynamic_hmc`, `mala` and `barker` tune their step
-size to; more than the default takes shorter steps, which is what to try where transitions diverge
-or curvature is uneven. `ln_cass` needs 0.95 rather than the 0.8 that `nuts` has by default.
+size to. Where nobody gives one, `inference=mcmc` takes the kernel's (0.8 for `nuts`, 0.7 for `hmc`),
+and once transitions of the warm-up diverge with steps that have settled, a quarter of its distance
+from 1 (0.95, 0.925): shorter steps, for posteriors of uneven curvature such as that of `ln_cass`.
 
 The paths of `dynamic_hmc` and `adjusted_mclmc_dynamic` have random lengths, up to a longest at
 which the ChEES criterion (Hoffman, Radul and Sountsov 2021) is highest for its price; the results

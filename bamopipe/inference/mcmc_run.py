@@ -20,7 +20,7 @@ from bamopipe.inference.result import OK, Draws, nan_sentence
 from bamopipe.inference.shelf import Shelf
 from bamopipe.inference.starts import PRIOR_DRAWS, find
 from bamopipe.inference.turn import adapted, take_turn
-from bamopipe.samplers.base import LOG_PATH, LOG_SCALE, Kernel, Parameters
+from bamopipe.samplers.base import LOG_PATH, LOG_SCALE, RATE, Kernel, Parameters
 from bamopipe.target import Target, precision_context
 
 if TYPE_CHECKING:
@@ -192,6 +192,25 @@ class Run:
                 return {n: np.moveaxis(v[chains][counts], 0, -1) for n, v in draws.items()}
 
             self._tune(of_group)
+            self._be_careful(statistics)
+
+    def _be_careful(self, statistics: dict[str, np.ndarray]) -> None:
+        """Aim at a higher acceptance rate, and so at shorter steps, once there are divergences.
+
+        The distance from 1 is a quarter then: 0.95 for 0.8.
+        """
+        flags = statistics.get("diverging", np.zeros((self.engine.num_chains, 0), bool))
+        # In the first half of each turn steps vary much.
+        is_late = np.arange(flags.shape[1]) % DRAWS_PER_TURN >= DRAWS_PER_TURN // 2
+        if not np.any(flags[~self.is_behind][:, is_late]):
+            return
+        for update, first in self.engine.mcmc_kernel.parameters.items():
+            if RATE in first:
+                rate = self.dtype.type(1 - (1 - first[RATE]) / 4)
+                logger.info("divergences: steps are tuned to accept %.3g of proposals", rate)
+                self.parameters = [
+                    own | {update: own[update] | {RATE: rate}} for own in self.parameters
+                ]
 
     def _take_turn(self, phase: Phase) -> None:
         """Let all chains make some draws."""

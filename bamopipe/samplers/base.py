@@ -22,6 +22,10 @@ LOG_SCALE = "log_scale"
 """The parameter that `Update.adapt` changes; updates with settings of their own lack it."""
 LOG_PATH = "log_path"
 """Another one, of updates whose paths are tuned: log of the longest, as a phase (`Tuning`)."""
+RATE = "acceptance_rate"
+"""Parameter of an update: the acceptance rate that `adapt` aims at, where nobody says which.
+
+Chains with divergences in the warm-up get a higher one."""
 ADAPTED = (LOG_SCALE, LOG_PATH)
 
 

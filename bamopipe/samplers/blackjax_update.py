@@ -19,6 +19,7 @@ from bamopipe.samplers.base import (
     ADAPTED,
     LOG_PATH,
     LOG_SCALE,
+    RATE,
     Block,
     Info,
     Parameters,
@@ -56,7 +57,7 @@ STATISTICS = {
 PATH = zlib.crc32(b"path")
 DIAGONAL = "is_mass_matrix_diagonal"
 """Setting of all kernels that tune themselves, by the name of BlackJAX's window adaptation."""
-RATE = "target_acceptance_rate"
+TARGET_RATE = "target_acceptance_rate"
 """Setting of those that tune their steps by the acceptance rate, by its name there too."""
 
 
@@ -83,7 +84,7 @@ class BlackJAXUpdate:
     is_diagonal
         Whether these coordinates leave correlations out of account; see `location_and_shape`.
     acceptance_rate
-        The mean that a step size is adapted to; by default that of `TUNINGS`.
+        The mean that a step size is adapted to; by default the parameter `RATE`, first of `TUNINGS`.
     """
 
     factory: Callable
@@ -109,7 +110,8 @@ class BlackJAXUpdate:
                 target.check_constrains(name)
         if self.space == "tuned":
             self._check_dimension(block, target)
-        settings = {n: v for n, v in parameters.items() if n not in ADAPTED} | dict(self.static)
+        settings = {n: v for n, v in parameters.items() if n not in (*ADAPTED, RATE)}
+        settings |= dict(self.static)
         if settings or self.space != "tuned":
             self._check_settings(block, target, parameters, settings)
 
@@ -188,8 +190,7 @@ class BlackJAXUpdate:
             ratio = jnp.mean(info.statistics["energy_error"] ** 2) / wanted
             off_by = -jnp.clip(jnp.log(ratio), -3.0, 3.0) / 6
         else:
-            rate = self.acceptance_rate or tuning.acceptance_rate
-            assert rate is not None
+            rate = self.acceptance_rate or parameters[RATE]
             off_by = jnp.mean(info.acceptance_rate) - rate
         log_scale = parameters[LOG_SCALE] + gain * off_by
         if tuning.longest_path is not None:
@@ -302,7 +303,7 @@ class BlackJAXUpdate:
             settings["integration_steps_params"] = (
                 jnp.clip(num_steps, 1, chees.MOST_STEPS).astype(int),
             )
-        ours = (*ADAPTED, "middle", "shape", "as_noise", chees.SPREAD)
+        ours = (*ADAPTED, RATE, "middle", "shape", "as_noise", chees.SPREAD)
         return {**settings, **{n: v for n, v in parameters.items() if n not in ours}}
 
     def _step_size(self, parameters: Parameters) -> Array:
@@ -343,7 +344,7 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
     is_diagonal = settings.pop(DIAGONAL, None)
     if not isinstance(is_diagonal, bool | None):
         raise UserError(f"{DIAGONAL} is {is_diagonal!r}; expected true or false")
-    rate = settings.pop(RATE, None)
+    rate = settings.pop(TARGET_RATE, None)
     if rate is not None:
         _check_rate(rate, factory, settings)
     if factory is blackjax.normal_random_walk and not settings:
@@ -387,6 +388,8 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
     traced = {k: v for k, v in settings.items() if k not in static}
     if space == "tuned" and TUNINGS[factory].adapts:
         traced[LOG_SCALE] = 0.0
+        if rate is None and TUNINGS[factory].acceptance_rate is not None:
+            traced[RATE] = TUNINGS[factory].acceptance_rate
         own_path = {"integration_steps_fn", "integration_steps_params"} & {*settings}
         if TUNINGS[factory].path is not None and not own_path:
             traced[LOG_PATH] = math.log(chees.FIRST_PATH)
@@ -397,12 +400,16 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
 def _check_rate(rate: object, factory: Callable, settings: Mapping) -> None:
     """Refuse a wrong acceptance rate, or one for a kernel that tunes nothing by it."""
     if not (isinstance(rate, float) and 0 < rate < 1):
-        raise UserError(f"{RATE} is {rate!r}; expected a number between 0 and 1, such as 0.9")
+        raise UserError(
+            f"{TARGET_RATE} is {rate!r}; expected a number between 0 and 1, such as 0.9"
+        )
     tuning = TUNINGS.get(getattr(factory, "differentiable", factory))
     given = ", ".join(sorted(SCALES & set(settings)))
     if given or tuning is None or tuning.acceptance_rate is None:
         has = f"has {given}" if given else "tunes none by it"
-        raise UserError(f"{RATE} says how a step size is tuned, but the kernel {has}; leave it out")
+        raise UserError(
+            f"{TARGET_RATE} says how a step size is tuned, but the kernel {has}; leave it out"
+        )
 
 
 def _check_tunes_itself(is_diagonal: bool | None, name: str, settings: Mapping) -> None:
