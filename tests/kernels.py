@@ -359,19 +359,21 @@ beyond that, so that neither memory nor time grow with the square of their numbe
 `is_mass_matrix_diagonal: true` (or `false`) says otherwise, for every kernel that tunes itself.
 
 A kernel with gradients that moves a variable together with what shifts and scales it (the members
-of a group and their mean and spread, a normal vector, an autoregressive series or a Gaussian process
-and their parameters) moves either its values or its **noise**, as in the non-centred parametrisation
-of a hierarchy or the whitened one of a Gaussian process. It takes those that lie more like a normal
-distribution, by the draws of the warm-up or the particles of the temperature: the values where the
-data say much about them, the noise where they say little. The model stays as it was written.
+of a group and their mean and spread, a normal vector, an autoregressive series or a Gaussian
+process and their parameters) moves either its values or its **noise**, as in the non-centred
+parametrisation of a hierarchy or the whitened one of a Gaussian process. It takes those that lie
+more like a normal distribution, by the draws of the warm-up or the particles of the temperature:
+the values where the data say much about them, the noise where they say little. The model stays as
+it was written.
 
 The chains of `inference=mcmc` take the shape and size of their steps from the draws of all of them.
 A chain that is still far behind the others, in density and likelihood, is tuned by itself.
 
 `target_acceptance_rate` is what `nuts`, `hmc`, `dynamic_hmc`, `mala` and `barker` tune their step
-size to. Where nobody gives one, `inference=mcmc` takes the kernel's (0.8 for `nuts`, 0.7 for `hmc`),
-and once transitions of the warm-up diverge with steps that have settled, a quarter of its distance
-from 1 (0.95, 0.925): shorter steps, for posteriors of uneven curvature such as that of `ln_cass`.
+size to. Where nobody gives one, it is the kernel's (0.8 for `nuts`, 0.7 for `hmc`); and in
+`inference=mcmc`, once transitions of the warm-up diverge with steps that have settled, a quarter of
+its distance from 1 (0.95, 0.925): shorter steps, for posteriors of uneven curvature such as that of
+`ln_cass`.
 
 The paths of `dynamic_hmc` and `adjusted_mclmc_dynamic` have random lengths, up to a longest at
 which the ChEES criterion (Hoffman, Radul and Sountsov 2021) is highest for its price; the results

@@ -84,7 +84,7 @@ class BlackJAXUpdate:
     is_diagonal
         Whether these coordinates leave correlations out of account; see `location_and_shape`.
     acceptance_rate
-        The mean that a step size is adapted to; by default the parameter `RATE`, first of `TUNINGS`.
+        The mean that a step size is adapted to; by default the parameter `RATE`.
     """
 
     factory: Callable
