@@ -1,15 +1,11 @@
 """The models of bamopipe/models, their reference answers, and draws to compare with these."""
 
 import json
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
-import blackjax
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
-from threadpoolctl import threadpool_limits
 
 from bamopipe import compose
 from bamopipe.stages import fit
@@ -78,75 +74,6 @@ def nuts(name: str, key: int):
     return fit.build_engine(settings).run(jax.random.key(key))
 
 
-def nuts_by_hand(name: str, key: int) -> dict:
-    """Draw from a posterior by four chains of BlackJAX's NUTS on the unconstrained target.
-
-    Each chain starts at the most probable of 100 draws from the prior and adapts by itself.
-    """
-    target = target_of(name)
-    num_warmup, num_samples = NUM_STEPS.get(name, (1000, 1000))
-    constrain, unconstrain = COORDINATES.get(name, (Target.constrain, Target.unconstrain))
-
-    def log_density(unconstrained):
-        position, log_det = constrain(target, unconstrained)
-        return target.log_prior(position) + target.log_likelihood(position) + log_det
-
-    def start(key):
-        positions = jax.vmap(target.sample_prior)(jax.random.split(key, 100))
-        unconstrained = jax.vmap(partial(unconstrain, target))(positions)
-        values = jax.vmap(log_density)(unconstrained)
-        best = jnp.argmax(jnp.where(jnp.isnan(values), -jnp.inf, values))
-        return jax.tree.map(lambda leaf: leaf[best], unconstrained)
-
-    def chain(key):
-        start_key, warmup_key, sample_key = jax.random.split(key, 3)
-        adaptation = blackjax.window_adaptation(
-            blackjax.nuts,
-            log_density,
-            target_acceptance_rate=0.95,
-            adaptation_info_fn=lambda *_: None,
-        )
-        (state, parameters), _ = adaptation.run(warmup_key, start(start_key), num_warmup)
-        kernel = blackjax.nuts(log_density, **parameters)
-
-        def step(state, key):
-            state, info = kernel.step(key, state)
-            return state, (constrain(target, state.position)[0], info.is_divergent)
-
-        return jax.lax.scan(step, state, jax.random.split(sample_key, num_samples))[1]
-
-    with precision_context("float64"), threadpool_limits(1, "blas"):
-        draws, divergent = jax.device_get(
-            jax.jit(jax.vmap(chain))(jax.random.split(jax.random.key(key), 4))
-        )
-    print(f"{name}: {divergent.sum()} divergences")
-    return draws
-
-
-def _given_hint(function, hint, noise, target, position):
-    """Return a latent Gaussian process given that it was seen to be about `hint` everywhere."""
-    prior = target.distribution(function, position).normal()
-    covariance, unit = prior.covariance(), jnp.eye(len(prior.loc))
-    seen = jnp.linalg.cholesky(covariance + noise**2 * unit)
-    whitened = noise * solve_triangular(seen, unit, lower=True)
-    loc = hint + noise * whitened.T @ solve_triangular(seen, prior.loc - hint, lower=True)
-    return loc, noise * jnp.linalg.cholesky(unit - whitened.T @ whitened)
-
-
-def _from_independent(function, hint, noise, target, free):
-    """Constrain, from nearly independent standard normals in place of a latent function."""
-    position, log_det = target.constrain(free)
-    loc, scale = _given_hint(function, hint, noise, target, position)
-    moved = {**position, function: loc + scale @ free[function]}
-    return moved, log_det + jnp.sum(jnp.log(jnp.diag(scale)))
-
-
-def _to_independent(function, hint, noise, target, position):
-    loc, scale = _given_hint(function, hint, noise, target, position)
-    independent = solve_triangular(scale, position[function] - loc, lower=True)
-    return {**target.unconstrain(position), function: independent}
-
-
 def _by_intercept(values):
     """Let the lines of the growth mixture, which can be exchanged, ascend in their intercepts."""
     order = np.argsort(values["eta"][..., 0], axis=-1)
@@ -205,25 +132,3 @@ HARD_FOR_NUTS = {
 }
 # Of these the chains take minutes.
 LONG_FOR_NUTS = ("expectancy_valence_hierarchical", "gp_heteroskedastic")
-# NUTS by hand finds these, with a higher acceptance rate and a start and shape for each chain.
-BY_HAND = (
-    "expectancy_valence_hierarchical",
-    "gp_classification",
-    "gp_heteroskedastic",
-    "ln_cass",
-    "lotka_volterra",
-)
-# A latent function hangs on its hyperparameters. NUTS moves better in coordinates that are standard
-# normal if the function was seen through noise: about as much of it as the data have.
-HINTS = {"gp_classification": ("f", 0.0, 2.0), "gp_heteroskedastic": ("log_noise", -1.0, 0.7)}
-COORDINATES = {
-    name: (partial(_from_independent, *hint), partial(_to_independent, *hint))
-    for name, hint in HINTS.items()
-}
-# Of NUTS by hand, for warm-up and for draws: longer chains for scales that move slowly, shorter
-# ones where every step takes long.
-NUM_STEPS = {
-    "expectancy_valence_hierarchical": (1000, 2000),
-    "gp_classification": (300, 1000),
-    "gp_heteroskedastic": (300, 1000),
-}

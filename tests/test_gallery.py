@@ -142,16 +142,6 @@ def test_nuts(name):
     compare(name, found, WITHIN)
 
 
-@pytest.mark.slow
-@pytest.mark.long
-@pytest.mark.parametrize("name", gallery.BY_HAND)
-def test_nuts_by_hand(name):
-    """Moments, by NUTS with shorter steps or in other coordinates."""
-    found, r_hat = summarise(gallery.quantities(name, gallery.nuts_by_hand(name, KEY)))
-    assert r_hat < 1.01
-    compare(name, found, WITHIN)
-
-
 def compare_between_chains(name, result):
     """Hold moments and the evidence of sequential Monte Carlo against the reference."""
     assert result.converged

@@ -1,5 +1,6 @@
 """The MCMC engine: exact moments, thinning, determinism, compilation, statistics."""
 
+import logging
 import warnings
 from dataclasses import replace
 
@@ -64,6 +65,19 @@ def test_moments_of_a_hierarchical_model(name):
             assert abs(one.mean() - mean) < 4 * az.mcse(one, method="mean"), variable
             assert abs(one.std() - sd) < 4 * az.mcse(one, method="sd"), variable
             assert az.rhat(one) < 1.05
+
+
+def test_steps_are_shorter_once_transitions_of_the_warm_up_diverge(caplog):
+    """Unless somebody said how long; on a narrow neck, where `tau` is small."""
+    rates = {}
+    for name, settings in {"auto": {}, "given": {"target_acceptance_rate": 0.8}}.items():
+        kernel = mcmc_sampler(three_schools(), blackjax.nuts, settings)
+        engine = MCMCInference(three_schools(), kernel, num_samples=200)
+        with caplog.at_level(logging.INFO, "bamopipe"):
+            result = engine.run(jax.random.key(6))
+        rates[name] = np.mean(result.statistics["acceptance_rate"]["position"])
+    assert "divergences: steps are tuned to accept 0.95 of proposals" in caplog.text
+    assert rates["given"] < 0.87 < 0.92 < rates["auto"]
 
 
 def test_thinning_keeps_every_nth_step_and_drops_no_remainder():
