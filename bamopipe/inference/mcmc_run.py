@@ -20,7 +20,7 @@ from bamopipe.inference.result import OK, Draws, nan_sentence
 from bamopipe.inference.shelf import Shelf
 from bamopipe.inference.starts import PRIOR_DRAWS, find
 from bamopipe.inference.turn import adapted, take_turn
-from bamopipe.samplers.base import LOG_PATH, LOG_SCALE, RATE, Kernel, Parameters
+from bamopipe.samplers.base import FINAL_RATE, LOG_PATH, LOG_SCALE, RATE, Kernel, Parameters
 from bamopipe.target import Target, precision_context
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class Run:
         self.parameters = [parameters] * engine.num_chains
         # Of each chain, whether it was far behind the others and so is tuned by itself.
         self.is_behind = np.zeros(engine.num_chains, bool)
+        # Whether transitions diverged when the size of steps had settled.
+        self.has_diverged = np.zeros((), bool)
         self.dealer = Dealer((engine.target,), engine.precision)
         self.turn = partial(take_turn, engine.mcmc_kernel, DRAWS_PER_TURN)
         self.phases = [
@@ -141,6 +143,7 @@ class Run:
         return {
             "counts": np.array([self.phase, self.num_done, self.num_turns]),
             "is_behind": self.is_behind,
+            "has_diverged": self.has_diverged,
             **{f"is_nan/{name}": flags for name, flags in self.is_nan.items()},
             **{f"leaf/{number}": np.asarray(leaf) for number, leaf in enumerate(leaves)},
         }
@@ -151,6 +154,7 @@ class Run:
         if checkpoint and saved is not None:
             self.phase, self.num_done, self.num_turns = saved["counts"].tolist()
             self.is_behind = saved["is_behind"]
+            self.has_diverged = saved["has_diverged"]
             names = [name for name in saved if name.startswith("is_nan/")]
             self.is_nan = {name.removeprefix("is_nan/"): saved[name] for name in names}
             leaves, structure = jax.tree.flatten((self.states, self.parameters))
@@ -192,24 +196,24 @@ class Run:
                 return {n: np.moveaxis(v[chains][counts], 0, -1) for n, v in draws.items()}
 
             self._tune(of_group)
-            self._be_careful(statistics)
+            # In the first half of each turn steps vary much.
+            is_late = np.arange(phase.num_draws) % DRAWS_PER_TURN >= DRAWS_PER_TURN // 2
+            diverging = statistics.get("diverging", np.zeros(is_behind.shape, bool))
+            self.has_diverged |= np.any(diverging[~self.is_behind][:, is_late])
+            if not self.phases[self.phase + 1].tunes:
+                self._settle()
 
-    def _be_careful(self, statistics: dict[str, np.ndarray]) -> None:
-        """Aim at a higher acceptance rate, and so at shorter steps, once there are divergences.
-
-        The distance from 1 is a quarter then: 0.95 for 0.8.
-        """
-        flags = statistics.get("diverging", np.zeros((self.engine.num_chains, 0), bool))
-        # In the first half of each turn steps vary much.
-        is_late = np.arange(flags.shape[1]) % DRAWS_PER_TURN >= DRAWS_PER_TURN // 2
-        if not np.any(flags[~self.is_behind][:, is_late]):
-            return
+    def _settle(self) -> None:
+        """Aim at the acceptance rate of the draws; after divergences, half as far from 1."""
         for update, first in self.engine.mcmc_kernel.parameters.items():
-            if RATE in first:
-                rate = self.dtype.type(1 - (1 - first[RATE]) / 4)
-                logger.info("divergences: steps are tuned to accept %.3g of proposals", rate)
+            if FINAL_RATE in first:
+                rate = first[FINAL_RATE]
+                if self.has_diverged:
+                    rate = (1 + rate) / 2
+                    logger.info("divergences: steps are tuned to accept %.3g of proposals", rate)
                 self.parameters = [
-                    own | {update: own[update] | {RATE: rate}} for own in self.parameters
+                    own | {update: own[update] | {RATE: self.dtype.type(rate)}}
+                    for own in self.parameters
                 ]
 
     def _take_turn(self, phase: Phase) -> None:

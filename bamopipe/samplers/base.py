@@ -23,9 +23,9 @@ LOG_SCALE = "log_scale"
 LOG_PATH = "log_path"
 """Another one, of updates whose paths are tuned: log of the longest, as a phase (`Tuning`)."""
 RATE = "acceptance_rate"
-"""Parameter of an update: the acceptance rate that `adapt` aims at, where nobody says which.
-
-Chains with divergences in the warm-up get a higher one."""
+"""Parameter of an update: the mean acceptance rate that `adapt` aims at."""
+FINAL_RATE = "final_acceptance_rate"
+"""Another one, of Markov chains whose steps have found their shape."""
 ADAPTED = (LOG_SCALE, LOG_PATH)
 
 

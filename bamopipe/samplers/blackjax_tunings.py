@@ -40,6 +40,10 @@ class Tuning(NamedTuple):
     acceptance_rate
         The mean that its step size is adapted to; None if it needs no step size, or finds its own,
         or accepts all.
+    final_acceptance_rate
+        What chains' steps are adapted to once they have found their shape, where that is another
+        one. Before, steps may be longer: where curvature is uneven, some diverge, which tells that
+        they have to be shorter than that.
     energy_variance
         The mean square of the energy's error at each step, by coordinate, that its step size is
         adapted to where it accepts all.
@@ -65,6 +69,7 @@ class Tuning(NamedTuple):
     least_dimension: int = 1
     path: Path | None = None
     num_steps: int = 1
+    final_acceptance_rate: float | None = None
     energy_variance: float | None = None
 
     @property
@@ -97,7 +102,10 @@ def _wide_student(size: int) -> dict[str, Any]:
 
 
 # Acceptance rates: Hoffman and Gelman (2014) for NUTS, Beskos et al. (2013) for Hamiltonian Monte
-# Carlo, Roberts and Rosenthal (1998) for MALA, Livingstone and Zanella (2022) for Barker's.
+# Carlo, Roberts and Rosenthal (1998) for MALA, Livingstone and Zanella (2022) for Barker's. Chains
+# of NUTS end with 0.9: an effective draw takes as many gradients, and steps are short enough for the
+# neck of a hierarchy. In eight schools, 16 runs of 4,000 draws, the standard deviation of `tau` is
+# too small by 1.2, 0.6 and 0.0 of its Monte Carlo errors with 0.8, 0.9 and 0.95.
 TUNINGS: dict[Callable, Tuning] = {
     blackjax.adjusted_mclmc.differentiable: Tuning(
         0.8, (1.0, 1 / 4), lambda size: {"num_integration_steps": 4}, least_dimension=2
@@ -134,7 +142,9 @@ TUNINGS: dict[Callable, Tuning] = {
         num_steps=10,
         energy_variance=5e-4,
     ),
-    blackjax.nuts.differentiable: Tuning(0.8, (1.0, -1 / 4), _unit_mass()),
+    blackjax.nuts.differentiable: Tuning(
+        0.8, (1.0, -1 / 4), _unit_mass(), final_acceptance_rate=0.9
+    ),
     blackjax.rmhmc.differentiable: Tuning(
         0.7,
         settings=lambda size: {"mass_matrix": lambda x: jnp.ones(size), "num_integration_steps": 3},

@@ -17,6 +17,7 @@ from bamopipe.errors import UserError
 from bamopipe.samplers import chees
 from bamopipe.samplers.base import (
     ADAPTED,
+    FINAL_RATE,
     LOG_PATH,
     LOG_SCALE,
     RATE,
@@ -110,7 +111,7 @@ class BlackJAXUpdate:
                 target.check_constrains(name)
         if self.space == "tuned":
             self._check_dimension(block, target)
-        settings = {n: v for n, v in parameters.items() if n not in (*ADAPTED, RATE)}
+        settings = {n: v for n, v in parameters.items() if n not in (*ADAPTED, RATE, FINAL_RATE)}
         settings |= dict(self.static)
         if settings or self.space != "tuned":
             self._check_settings(block, target, parameters, settings)
@@ -303,7 +304,7 @@ class BlackJAXUpdate:
             settings["integration_steps_params"] = (
                 jnp.clip(num_steps, 1, chees.MOST_STEPS).astype(int),
             )
-        ours = (*ADAPTED, RATE, "middle", "shape", "as_noise", chees.SPREAD)
+        ours = (*ADAPTED, RATE, FINAL_RATE, "middle", "shape", "as_noise", chees.SPREAD)
         return {**settings, **{n: v for n, v in parameters.items() if n not in ours}}
 
     def _step_size(self, parameters: Parameters) -> Array:
@@ -388,8 +389,10 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
     traced = {k: v for k, v in settings.items() if k not in static}
     if space == "tuned" and TUNINGS[factory].adapts:
         traced[LOG_SCALE] = 0.0
-        if rate is None and TUNINGS[factory].acceptance_rate is not None:
-            traced[RATE] = TUNINGS[factory].acceptance_rate
+        by_default = TUNINGS[factory].acceptance_rate
+        if rate is None and by_default is not None:
+            traced[RATE] = by_default
+            traced[FINAL_RATE] = TUNINGS[factory].final_acceptance_rate or by_default
         own_path = {"integration_steps_fn", "integration_steps_params"} & {*settings}
         if TUNINGS[factory].path is not None and not own_path:
             traced[LOG_PATH] = math.log(chees.FIRST_PATH)
