@@ -104,8 +104,8 @@ def _wide_student(size: int) -> dict[str, Any]:
 # Acceptance rates: Hoffman and Gelman (2014) for NUTS, Beskos et al. (2013) for Hamiltonian Monte
 # Carlo, Roberts and Rosenthal (1998) for MALA, Livingstone and Zanella (2022) for Barker's. Chains
 # of NUTS end with 0.9: an effective draw takes as many gradients, and steps are short enough for
-# the neck of a hierarchy. In eight schools, 16 runs of 4,000 draws, the standard deviation of `tau` is
-# too small by 1.2, 0.6 and 0.0 of its Monte Carlo errors with 0.8, 0.9 and 0.95.
+# the neck of a hierarchy. In eight schools, 16 runs of 4,000 draws, the standard deviation of `tau`
+# is too small by 1.2, 0.6 and 0.0 of its Monte Carlo errors with 0.8, 0.9 and 0.95.
 TUNINGS: dict[Callable, Tuning] = {
     blackjax.adjusted_mclmc.differentiable: Tuning(
         0.8, (1.0, 1 / 4), lambda size: {"num_integration_steps": 4}, least_dimension=2
