@@ -131,4 +131,4 @@ HARD_FOR_NUTS = {
     "spike_and_slab": "switches and coefficients move apart",
 }
 # Of these the chains take minutes.
-LONG_FOR_NUTS = ("expectancy_valence_hierarchical", "gp_heteroskedastic")
+LONG_FOR_NUTS = ("expectancy_valence_hierarchical", "gp_heteroskedastic", "lotka_volterra")

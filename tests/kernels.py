@@ -360,11 +360,11 @@ beyond that, so that neither memory nor time grow with the square of their numbe
 
 A kernel with gradients that moves a variable together with what shifts and scales it (the members
 of a group and their mean and spread, a normal vector, an autoregressive series or a Gaussian
-process and their parameters) moves either its values or its **noise**, as in the non-centred
-parametrisation of a hierarchy or the whitened one of a Gaussian process. It takes those that lie
-more like a normal distribution, by the draws of the warm-up or the particles of the temperature:
-the values where the data say much about them, the noise where they say little. The model stays as
-it was written.
+process and their parameters) may as well move its **noise**, as in the non-centred parametrisation
+of a hierarchy or the whitened one of a Gaussian process. `inference=mcmc` takes, for each variable,
+what makes the posterior more like a normal distribution by the draws of the warm-up: the values
+where the data say much about them, the noise where they say little. The model stays as it was
+written. `inference=smc` moves the values.
 
 The chains of `inference=mcmc` take the shape and size of their steps from the draws of all of them.
 A chain that is still far behind the others, in density and likelihood, is tuned by itself.

@@ -139,10 +139,12 @@ def test_coordinates_of_noise():
     target = compile_target(model)
     names = target.latent
     draws = jax.vmap(target.sample_prior, out_axes=-1)(jax.random.split(KEY, 400))
-    noises = choose_noise(target, draws, names)
+    noises = choose_noise(target, draws, jnp.zeros(()), names)
     # Of the prior all is noise, but what is positive has none of all real numbers.
     assert {name: bool(flag) for name, flag in noises.items()} == dict(mean=True, x=True, f=True)
-    assert choose_noise(target, draws, ("x",)) == {}  # given its parents it stays as it is
+    assert (
+        choose_noise(target, draws, jnp.zeros(()), ("x",)) == {}
+    )  # given its parents it stays as it is
     position = target.sample_prior(KEY)
     free = to_coordinates(target, position, names, noises)
     again, log_det = from_coordinates(target, free, {}, names, noises)
@@ -258,4 +260,4 @@ def test_coordinates_follow_what_the_data_say(sd, expected):
         "scale": scales,
         "x": variance * (np.arange(8.0)[:, None] - 3) / sd**2 + jnp.sqrt(variance) * noise,
     }
-    assert bool(choose_noise(target, draws, ("scale", "x"))["x"]) is expected
+    assert bool(choose_noise(target, draws, jnp.ones(()), ("scale", "x"))["x"]) is expected

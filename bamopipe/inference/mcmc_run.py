@@ -100,7 +100,7 @@ class Run:
                 engine.num_chains,
             )
             self.states = starts.states
-            self._tune(lambda group: starts.shape)
+            self._tune(lambda group: starts.shape, 0)  # which are of the prior
             self.dealer.warm(self.turn, self._item(0, Phase("", 0)))
             compiled = time.perf_counter()
             self._restore(checkpoint)
@@ -195,7 +195,7 @@ class Run:
                 counts = ~is_behind[chains] | self.is_behind[chains, None]
                 return {n: np.moveaxis(v[chains][counts], 0, -1) for n, v in draws.items()}
 
-            self._tune(of_group)
+            self._tune(of_group, 1)
             # In the first half of each turn steps vary much.
             is_late = np.arange(phase.num_draws) % DRAWS_PER_TURN >= DRAWS_PER_TURN // 2
             diverging = statistics.get("diverging", np.zeros(is_behind.shape, bool))
@@ -270,7 +270,7 @@ class Run:
         together = np.flatnonzero(~self.is_behind).tolist()
         return [[c] if behind else together for c, behind in enumerate(self.is_behind)]
 
-    def _tune(self, draws: Callable[[list[int]], dict[str, np.ndarray]]) -> None:
+    def _tune(self, draws: Callable[[list[int]], dict[str, np.ndarray]], temperature: int) -> None:
         """Take the shape of steps from the draws of each group of chains, particles last."""
         kernel, target = self.engine.mcmc_kernel, self.engine.target
         # One program for any number of draws: those that are not finite are left out of account.
@@ -279,7 +279,9 @@ class Run:
         for chain, group in enumerate(self._groups()):
             if tuple(group) not in tuned:
                 position = {name: _fill(values, most) for name, values in draws(group).items()}
-                own = _tune(kernel, self.parameters[chain], position, target)
+                own = _tune(
+                    kernel, self.parameters[chain], position, target, self.dtype.type(temperature)
+                )
                 tuned[tuple(group)] = jax.device_get(own)
         self.parameters = [tuned[tuple(group)] for group in self._groups()]
 
@@ -323,8 +325,8 @@ def _mean(adapted_to: list[dict[str, Parameters]]) -> dict[str, Parameters]:
 
 
 @partial(jax.jit, static_argnums=0)
-def _tune(kernel: Kernel, parameters, position, target: Target):
-    return kernel.tune(parameters, position, target)
+def _tune(kernel: Kernel, parameters, position, target: Target, temperature):
+    return kernel.tune(parameters, position, target, temperature)
 
 
 def _fill(values: np.ndarray, size: int) -> np.ndarray:

@@ -94,9 +94,17 @@ class Update(Protocol):
         ...
 
     def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
+        self,
+        parameters: Parameters,
+        position: Position,
+        temperature: Array | None,
+        target: Target,
+        variables: tuple[str, ...],
     ) -> Parameters:
-        """Return all parameters: those that follow from how the particles lie are added."""
+        """Return all parameters: those that follow from how the particles lie are added.
+
+        They are of the target at `temperature`, if it is given.
+        """
         ...
 
     def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
@@ -108,7 +116,12 @@ class Untuned:
     """An update whose parameters, if it has any, are a person's."""
 
     def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
+        self,
+        parameters: Parameters,
+        position: Position,
+        temperature: Array | None,
+        target: Target,
+        variables: tuple[str, ...],
     ) -> Parameters:
         """Return the parameters as they are."""
         return parameters
@@ -237,11 +250,20 @@ class Kernel:
         return state, infos
 
     def tune(
-        self, parameters: dict[str, Parameters], position: Position, target: Target
+        self,
+        parameters: dict[str, Parameters],
+        position: Position,
+        target: Target,
+        temperature: Array | None = None,
     ) -> dict[str, Parameters]:
-        """Complete the parameters from how all particles (last axis) of a chain lie."""
+        """Complete the parameters from how all particles (last axis) of a chain lie.
+
+        Given the temperature that they are of, coordinates are chosen for kernels with gradients.
+        """
         return {
-            block.name: block.update.tune(parameters[block.name], position, target, block.variables)
+            block.name: block.update.tune(
+                parameters[block.name], position, temperature, target, block.variables
+            )
             for block in self.blocks
         }
 

@@ -147,8 +147,9 @@ class BlackJAXUpdate:
             keys = jax.random.split(key, 2)
             position = jax.vmap(target.sample_prior, out_axes=-1)(keys)
             state = State(position, log_factors(target, position))
-            tuned = self.tune(parameters, position, target, block.variables)
-            return self(key, state, jnp.ones(()), tuned, target, block.variables)
+            one = jnp.ones(())
+            tuned = self.tune(parameters, position, one, target, block.variables)
+            return self(key, state, one, tuned, target, block.variables)
 
         for name, value in settings.items():
             numbers = [
@@ -170,12 +171,21 @@ class BlackJAXUpdate:
             ) from None
 
     def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
+        self,
+        parameters: Parameters,
+        position: Position,
+        temperature: Array | None,
+        target: Target,
+        variables: tuple[str, ...],
     ) -> Parameters:
         """Take the shape of the steps from the particles, unless scales were given."""
         if self.space != "tuned":
             return parameters
-        as_noise = choose_noise(target, position, variables, self.is_diagonal)
+        as_noise = (
+            {}
+            if temperature is None
+            else choose_noise(target, position, temperature, variables, self.is_diagonal)
+        )
         middle, shape = location_and_shape(target, position, variables, self.is_diagonal, as_noise)
         found = {**parameters, "middle": middle, "shape": shape, "as_noise": as_noise}
         return found | chees.first(len(shape), shape.dtype) if LOG_PATH in parameters else found

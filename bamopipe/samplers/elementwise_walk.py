@@ -52,7 +52,12 @@ class ElementwiseWalk:
             )
 
     def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
+        self,
+        parameters: Parameters,
+        position: Position,
+        temperature: Array | None,
+        target: Target,
+        variables: tuple[str, ...],
     ) -> Parameters:
         """Take the shape of each element's steps from the particles."""
         (name,) = variables

@@ -60,7 +60,12 @@ class TunedRandomWalk:
         check_is_continuous(target, block, "normal_random_walk")
 
     def tune(
-        self, parameters: Parameters, position: Position, target: Target, variables: tuple[str, ...]
+        self,
+        parameters: Parameters,
+        position: Position,
+        temperature: Array | None,
+        target: Target,
+        variables: tuple[str, ...],
     ) -> Parameters:
         """Take the shape of the steps from the particles."""
         walking = self._walking(variables)
