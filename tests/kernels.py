@@ -370,9 +370,9 @@ The chains of `inference=mcmc` take the shape and size of their steps from the d
 A chain that is still far behind the others, in density and likelihood, is tuned by itself.
 
 `target_acceptance_rate` is what `nuts`, `hmc`, `dynamic_hmc`, `mala` and `barker` tune their step
-size to. Where nobody gives one, it is the kernel's (0.8 for `nuts`, 0.7 for `hmc`).
-The draws of `inference=mcmc` by `nuts` have 0.9. If transitions of the warm-up diverged when steps
-had settled, it is half as far from 1 (0.95, and 0.85 for `hmc`): shorter steps, for posteriors of
+size to. Where nobody gives one, it is the kernel's (0.8 for `nuts`, 0.7 for `hmc`), and 0.9 for the
+draws of `inference=mcmc` by `nuts`. If transitions of the warm-up diverged when steps had settled,
+it is half as far from 1 for the draws (0.95, and 0.85 for `hmc`): shorter steps, for posteriors of
 uneven curvature such as that of `ln_cass`.
 
 The paths of `dynamic_hmc` and `adjusted_mclmc_dynamic` have random lengths, up to a longest at
