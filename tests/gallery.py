@@ -110,12 +110,10 @@ FEW_PARTICLES = (
     "inference.num_particles=200",
     "sampler.max_num_doublings=4",
 )
-# Of sampler=nuts: longer chains for scales that move slowly, or rarely far.
+# Of sampler=nuts: longer chains for what moves slowly, or rarely far.
 NUTS: dict[str, tuple[str, ...]] = {
     "ln_cass": ("inference.num_samples=4000",),
     "expectancy_valence_hierarchical": ("inference.num_samples=2000",),
-    "bayesian_neural_network": ("inference.num_samples=4000",),
-    "stochastic_volatility": ("inference.num_samples=8000",),
 }
 # What may not converge with these settings, and why. Where the run says so, only that it runs
 # through is tested; where it does not, its numbers have to be right.
