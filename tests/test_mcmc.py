@@ -68,16 +68,20 @@ def test_moments_of_a_hierarchical_model(name):
 
 
 def test_steps_are_shorter_once_transitions_of_the_warm_up_diverge(caplog):
-    """Unless somebody said how long; on a narrow neck, where `tau` is small."""
+    """Unless somebody said how long; where a product is known, which two factors share."""
+    model = Model()
+    model.add_node("a", distribution=tfd.LogNormal(0.0, 1.0))
+    model.add_node("b", distribution=dx.Normal(0.0, 1.0))
+    parents, product = dict(a="a", b="b"), lambda a, b: dict(loc=a * b, scale=0.02)
+    model.add_node("y", distribution=dx.Normal, parents=parents, link_fn=product, observations=1.0)
     rates = {}
     for name, settings in {"auto": {}, "given": {"target_acceptance_rate": 0.8}}.items():
-        kernel = mcmc_sampler(three_schools(), blackjax.nuts, settings)
-        engine = MCMCInference(three_schools(), kernel, num_samples=200)
+        engine = MCMCInference(model, mcmc_sampler(model, blackjax.nuts, settings), num_samples=200)
         with caplog.at_level(logging.INFO, "bamopipe"):
             result = engine.run(jax.random.key(6))
         rates[name] = np.mean(result.statistics["acceptance_rate"]["position"])
     assert "divergences: steps are tuned to accept 0.95 of proposals" in caplog.text
-    assert rates["given"] < 0.87 < 0.92 < rates["auto"]
+    assert rates["given"] < 0.87 < rates["auto"]
 
 
 def test_thinning_keeps_every_nth_step_and_drops_no_remainder():
