@@ -37,6 +37,15 @@ LARGEST_ERROR = {"growth_mixture": 0.5}
 models = pytest.mark.parametrize("name", gallery.REFERENCES)
 
 
+def models_with(long):
+    """Run a test for every model; for those that take minutes, only where they are asked for."""
+    rows = [
+        pytest.param(name, marks=[pytest.mark.long] if name in long else [])
+        for name in gallery.REFERENCES
+    ]
+    return pytest.mark.parametrize("name", rows)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_has_a_config_data_and_a_reference(name):
     settings = gallery.config(name)
@@ -98,13 +107,7 @@ def _at_each(function, arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.long] if name in gallery.LONG_FOR_GIBBS else [])
-        for name in gallery.REFERENCES
-    ],
-)
+@models_with(long=gallery.LONG_FOR_GIBBS)
 def test_gibbs_within_smc(name):
     """Moments and evidence, by `sampler=gibbs`; the errors are those between chains."""
     result = gallery.gibbs(name, KEY)
@@ -124,13 +127,7 @@ def test_nuts_within_smc(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.long] if name in gallery.LONG_FOR_NUTS else [])
-        for name in gallery.REFERENCES
-    ],
-)
+@models_with(long=gallery.LONG_FOR_NUTS)
 def test_nuts(name):
     """Moments, by `inference=mcmc sampler=nuts`; the errors are those by autocorrelation."""
     result = gallery.nuts(name, KEY)

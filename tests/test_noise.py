@@ -142,9 +142,8 @@ def test_coordinates_of_noise():
     noises = choose_noise(target, draws, jnp.zeros(()), names)
     # Of the prior all is noise, but what is positive has none of all real numbers.
     assert {name: bool(flag) for name, flag in noises.items()} == dict(mean=True, x=True, f=True)
-    assert (
-        choose_noise(target, draws, jnp.zeros(()), ("x",)) == {}
-    )  # given its parents it stays as it is
+    # Given its parents it stays as it is.
+    assert choose_noise(target, draws, jnp.zeros(()), ("x",)) == {}
     position = target.sample_prior(KEY)
     free = to_coordinates(target, position, names, noises)
     again, log_det = from_coordinates(target, free, {}, names, noises)

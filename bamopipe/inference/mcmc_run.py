@@ -100,7 +100,7 @@ class Run:
                 engine.num_chains,
             )
             self.states = starts.states
-            self._tune(lambda group: starts.shape, 0)  # which are of the prior
+            self._tune(lambda group: starts.shape, 0)  # of the prior, but for start=pathfinder
             self.dealer.warm(self.turn, self._item(0, Phase("", 0)))
             compiled = time.perf_counter()
             self._restore(checkpoint)
@@ -268,7 +268,7 @@ class Run:
     def _groups(self) -> list[list[int]]:
         """Return for each chain the chains that it is tuned with."""
         together = np.flatnonzero(~self.is_behind).tolist()
-        return [[c] if behind else together for c, behind in enumerate(self.is_behind)]
+        return [[c] if is_alone else together for c, is_alone in enumerate(self.is_behind)]
 
     def _tune(self, draws: Callable[[list[int]], dict[str, np.ndarray]], temperature: int) -> None:
         """Take the shape of steps from the draws of each group of chains, particles last."""
