@@ -1,15 +1,19 @@
 # From an experiment in conf/ to its report. `bamopipe.plan` says which runs there are; every
 # stage is one `bamopipe` command, which can be run again by hand.
+import gc
 import shlex
 
 from snakemake.utils import min_version
 
 from bamopipe import locks, outcome
 from bamopipe.config import canonical
-from bamopipe.plan import load_or_exit
+from bamopipe.plan import freeze, load, or_exit
 from bamopipe.plots import COMPARISONS, FIGURES
 
 min_version("9.12")
+# Thousands of jobs are millions of objects, all in use; looking for garbage among them as often as
+# Python does by itself takes a fifth of a dry run.
+gc.set_threshold(100_000, 20, 20)
 
 
 # The system that the pins of pyproject.toml are for; read under --sdm apptainer only.
@@ -22,7 +26,7 @@ report: "report/workflow.rst"
 if workflow.is_main_process and not workflow.dryrun:
     LOCK = locks.take_over()  # until Snakemake ends, however that is
 
-PLAN = load_or_exit(config)
+PLAN = or_exit(load, config)
 HOME = PLAN.home
 RUN = f"{HOME}/{{run}}"
 FIT = "results/fits/{id}"
@@ -62,20 +66,18 @@ localrules:
     all,
     content,
     index,
-    freeze,
     fetch,
     failures,
     html,
 
 
-# What the report shows. Rules get it from functions: lists in a rule cost a dry run of thousands of
-# runs a sixth more.
+# What the report shows. Of each job the file that it writes last stands for the others: Snakemake
+# looks at every file in a list, thousands of times in an experiment of thousands of runs. For the
+# same reason rules get lists from functions.
 CONTENT = [
     *expand(f"{RUN}/summary.html", run=PLAN.by_name),
     *expand(
-        f"{RUN}/figures/{{figure}}.png",
-        run=PLAN.by_name,
-        figure=[*FIGURES, *PLAN.figures],
+        f"{RUN}/figures/{[*FIGURES, *sorted(PLAN.figures)][-1]}.png", run=PLAN.by_name
     ),
     *expand(f"{HOME}/{{page}}.html", page=PLAN.pages),
 ]
@@ -107,17 +109,6 @@ rule index:
         "(printf '%s\\n' {params.text:q} > {output}.part && mv {output}.part {output}) 2> {log}"
 
 
-rule freeze:
-    output:
-        f"{FIT}/config.yaml",
-    log:
-        f"{FIT}/freeze.log",
-    params:
-        text=lambda w: PLAN.by_id[w.id].text,
-    shell:
-        "(printf '%s\\n' {params.text:q} > {output}.part && mv {output}.part {output}) 2> {log}"
-
-
 rule fetch:
     output:
         f"{DOWNLOADS}/{{file}}",
@@ -134,8 +125,7 @@ rule fetch:
 
 rule fit:
     input:
-        # The names of these two are hashes of their content, so their age means nothing.
-        config=ancient(rules.freeze.output[0]),
+        # Their names are hashes of their content, so their age means nothing.
         downloads=lambda w: ancient(list(PLAN.by_id[w.id].downloads)),
         data_and_source=lambda w: PLAN.by_id[w.id].inputs,
     output:
@@ -144,13 +134,13 @@ rule fit:
         f"{FIT}/seeds_{{block}}.log",
     threads: 2
     shell:
-        "bamopipe fit {input.config} --seeds {wildcards.block} --out {output}"
+        # The settings, whose hash is the id, are there since the start: see the end of this file.
+        "bamopipe fit $(dirname {output})/config.yaml --seeds {wildcards.block} --out {output}"
         " --threads {threads} > {log} 2>&1"
 
 
 rule diagnose:
     input:
-        config=lambda w: ancient(f"results/fits/{PLAN.by_name[w.run].id}/config.yaml"),
         blocks=lambda w: PLAN.blocks(PLAN.by_name[w.run]),
     output:
         config=report(
@@ -170,7 +160,8 @@ rule diagnose:
     params:
         seeds=",".join(map(str, PLAN.seeds)),
     shell:
-        "(cp {input.config} {output.config}.part && mv {output.config}.part {output.config}"
+        "(cp $(dirname {input.blocks[0]})/config.yaml {output.config}.part"
+        " && mv {output.config}.part {output.config}"
         " && bamopipe diagnose {input.blocks}"
         " --seeds {params.seeds} --out {output.posterior}"
         " && bamopipe page summary {output.page}) > {log} 2>&1"
@@ -200,6 +191,7 @@ rule plot:
     params:
         settings=lambda w: PLAN.by_name[w.run].plots_json,
         figures=canonical(PLAN.figures),
+        names=[*FIGURES],  # so that they are drawn again when there is one more
     shell:
         "bamopipe plot {input.posterior} --out $(dirname {input.posterior})/figures"
         " --settings {params.settings:q} --figures {params.figures:q} > {log} 2>&1"
@@ -208,8 +200,8 @@ rule plot:
 rule compare:
     input:
         index=rules.index.output[0],
-        posteriors=expand(rules.diagnose.output.posterior, run=PLAN.by_name),
-        summaries=expand(rules.diagnose.output.summary, run=PLAN.by_name),
+        posteriors=lambda w: expand(f"{RUN}/posterior.nc", run=PLAN.by_name),
+        summaries=lambda w: expand(f"{RUN}/summary.csv", run=PLAN.by_name),
     output:
         table=report(f"{HOME}/evidence.csv", **about_all("table (CSV)")),
         summary=report(f"{HOME}/summary.csv", **about_all("all summaries (CSV)")),
@@ -277,6 +269,11 @@ rule html:
         request=lambda w: PLAN.request,
     shell:
         "bamopipe report --request {params.request:q} --out {output} > {log} 2>&1"
+
+
+onstart:
+    # Without a job for each run, which would make a dry run of thousands take a third longer.
+    or_exit(freeze, PLAN)
 
 
 # A partial report is made by a Snakemake of its own, whose end is not the end.

@@ -7,7 +7,7 @@ runs have to be planned in seconds.
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from bamopipe import compose, datafiles, local, source
 from bamopipe.blocks import cover
 from bamopipe.config import FIT_VERSION, Fit, canonical, fit_id, short_hash
 from bamopipe.errors import UserError, nearest
+from bamopipe.files import atomic_write
 from bamopipe.index import FITS, MOST_AXES, RESULTS, Row, axes, write
 
 # libyaml, which is four times as fast as Python, and writes the same.
@@ -244,10 +245,29 @@ def load(request: dict[str, Any]) -> Plan:
     )
 
 
-def load_or_exit(request: dict[str, Any]) -> Plan:
-    """Plan for the Snakefile: a mistake ends Snakemake with one sentence and status 2."""
+def freeze(plan: Plan) -> None:
+    """Write the settings of each run, where they are not there yet, for its fits to read.
+
+    Raises
+    ------
+    UserError
+        When they cannot be written.
+    """
+    for run in plan.runs:
+        path = FITS / run.id / "config.yaml"
+        if path.exists():
+            continue
+        try:
+            with atomic_write(path) as temporary:
+                temporary.write_text(run.text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def or_exit[Given, Made](function: Callable[[Given], Made], given: Given) -> Made:
+    """Call a function for the Snakefile: a mistake ends it with one sentence and status 2."""
     try:
-        return load(request)
+        return function(given)
     except UserError as error:
         print(f"bamopipe: {error}", file=sys.stderr)
         sys.exit(2)

@@ -203,7 +203,7 @@ def test_what_outlives_a_killed_snakemake_is_waited_for(slurm, tmp_path):
     finish(second)
     assert "made meanwhile" in log.read_text()
     assert {f.name for f in log.parent.iterdir()} == {
-        "config.yaml", "freeze.log", "seeds_0.log", "seeds_0.nc"
+        "config.yaml", "seeds_0.log", "seeds_0.nc"
     }  # fmt: skip
     assert work.is_unchanged()
 

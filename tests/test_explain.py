@@ -83,12 +83,12 @@ def test_an_unknown_run(folder, capsys):
 
 def test_reasons_are_read_from_what_snakemake_prints():
     output = (
-        "localrule freeze:\n    output: a\n    reason: Missing output files: x/a, x/b, x/c, x/d\n"
+        "localrule index:\n    output: a\n    reason: Missing output files: x/a, x/b, x/c, x/d\n"
         "\n[Wed]\nrule fit:\n    input: a\n    jobid: 2\n    reason: Set of input files has "
         "changed since last execution; Params have changed since last execution: <b>1</b>\n"
     )
     assert list(explain._reasons(output)) == [
-        ("freeze", "not made yet: x/a, x/b, x/c and 1 more"),
+        ("index", "not made yet: x/a, x/b, x/c and 1 more"),
         ("fit", "made of other files than before"),
         ("fit", "its settings have changed: <b>1</b>"),
     ]

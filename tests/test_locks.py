@@ -127,11 +127,12 @@ def test_results_that_are_read_only_are_told_and_made_once_they_are_not(tmp_path
             text=True,
             check=False,
         )
-        assert run.returncode == {"bamopipe": 2, "snakemake": 1}[program]
+        assert run.returncode == 2, program
         assert "Traceback" not in run.stderr
         said[program] = run.stderr
     assert said["bamopipe"].startswith("bamopipe: cannot write results/fits/a: Permission denied")
-    assert "Permission denied: 'results/eight_schools'" in said["snakemake"]
+    assert "bamopipe: cannot write results/fits/" in said["snakemake"]
+    assert "config.yaml: Permission denied" in said["snakemake"]
     for path in (folder / "results", folder / "results" / "fits"):
         path.chmod(0o755)
     again = project.snakemake(folder, "--cores", "1")

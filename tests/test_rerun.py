@@ -8,8 +8,8 @@ import pytest
 import project
 
 FITTED = {"fit": 2, "diagnose": 2, "plot": 2, "compare": 1, "html": 1}
-NEW_IDS = {"index": 1, "freeze": 2, **FITTED}
-ONE_NEW = {"index": 1, "freeze": 1, "fit": 1, "diagnose": 1, "plot": 1, "compare": 1, "html": 1}
+NEW_IDS = {"index": 1, **FITTED}
+ONE_NEW = {"index": 1, "fit": 1, "diagnose": 1, "plot": 1, "compare": 1, "html": 1}
 
 EXPERIMENT = "conf/experiment/eight_schools.yaml"
 DATA = "data/eight_schools.csv"
