@@ -142,6 +142,12 @@ class Cluster:
         """Return the number of the latest job."""
         return max((int(job) for (job,) in self.jobs("%A", "-t", "all")), default=0)
 
+    def cancel_all(self) -> None:
+        """End all jobs at once, those that are stopped too."""
+        for how in (["--full", "--signal=KILL"], []):  # what runs, and what waits
+            subprocess.run(["scancel", *how, "--user=root"], check=True, capture_output=True)
+        _until(lambda: not self.jobs())
+
     def _daemon(self, name: str) -> psutil.Process:
         return psutil.Process(int((self.folder / f"{name}.pid").read_text()))
 

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import cluster
 import numpy as np
@@ -52,8 +53,22 @@ def slurm(tmp_path_factory):
         yield running
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(slurm):
+    """Let no test meet what another one, which failed, has left."""
+    yield
+    for started in Project.started:
+        if started.poll() is None:
+            started.kill()
+            started.communicate()
+    Project.started.clear()
+    slurm.cancel_all()
+
+
 class Project:
     """A project folder, and the experiment that is run in it."""
+
+    started: ClassVar[list[subprocess.Popen]] = []
 
     def __init__(self, folder: Path, experiment: str, *overrides: str):
         self.folder = project.make(folder)
@@ -69,7 +84,7 @@ class Project:
         # Slurm is slow enough with byte code.
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         command = [sys.executable, "-m", "bamopipe", "run", *self.words]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*command, "--", "--workflow-profile", "profiles/slurm", *QUICK, *flags],
             cwd=self.folder,
             env={**inherited, "PATH": path, **environment},
@@ -77,6 +92,8 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def run(self, *flags: str, status: int = 0, **environment: str) -> str:
         """Run Snakemake on the cluster to its end."""
@@ -96,22 +113,32 @@ class Project:
             same_draws(posterior.read(path), posterior.read(local))
         return True
 
-    def stop_fit(self, run: plan.Run) -> psutil.Process:
-        """Stop the process of a fit after its second temperature."""
-        folder = f"results/fits/{run.id}/"
-        (log,) = until(lambda: [*self.folder.glob(f"{folder}seeds_*.log")])
-        until(lambda: "stage 2" in log.read_text())
-        (process,) = [p for p in psutil.process_iter() if is_fit(p, folder)]
-        process.suspend()
-        assert not list(self.folder.glob(f"{folder}seeds_*.nc")), "too late"
-        return process
+    def stop_fits(self) -> list[psutil.Process]:
+        """Stop the process of each run's fit after its second temperature."""
+        stopped: dict[str, psutil.Process] = {}
+
+        def stop() -> bool:
+            for run in self.plan.runs:
+                folder = self.folder / "results" / "fits" / run.id
+                logs = folder.glob("seeds_*.log")
+                if run.id not in stopped and any("stage 2" in log.read_text() for log in logs):
+                    (process,) = [p for p in psutil.process_iter() if is_fit(p, folder)]
+                    process.suspend()
+                    assert not list(folder.glob("seeds_*.nc")), "too late"
+                    stopped[run.id] = process
+            return len(stopped) == len(self.plan.runs)
+
+        until(stop)
+        return list(stopped.values())
 
 
-def is_fit(process: psutil.Process, folder: str) -> bool:
+def is_fit(process: psutil.Process, folder: Path) -> bool:
     """Tell whether a process is the fit itself, not one of the many that wait for it."""
     with contextlib.suppress(psutil.Error):
         words = process.cmdline()
-        return "fit" in words[1:3] and any(w.startswith(folder) for w in words)
+        if "fit" in words[1:3]:
+            here = Path(process.cwd())
+            return any((here / word).is_relative_to(folder) for word in words)
     return False
 
 
@@ -144,10 +171,14 @@ def until(found: Callable, seconds: float = 180.0):
         time.sleep(0.02)
 
 
-def jobs_of(running: cluster.Cluster, rule: str) -> list[list[str]]:
-    """Return the number, state and node of the jobs of a rule, ended ones included, in order."""
+def jobs_of(running: cluster.Cluster, rule: str, after: int = 0) -> list[list[str]]:
+    """Return the number, state and node of the jobs of a rule, ended ones included, in order.
+
+    Slurm forgets those that ended ten minutes ago; so they are told apart by their numbers.
+    """
     rows = [r for r in running.jobs("%A %T %k %N", "-t", "all") if f"rule_{rule}_" in r[2]]
-    return [[job, state, *node] for job, state, _, *node in sorted(rows, key=lambda r: int(r[0]))]
+    jobs = sorted(([int(job), state, *node] for job, state, _, *node in rows))
+    return [[str(job), *about] for job, *about in jobs if job > after]
 
 
 def test_a_failed_fit_is_told_and_the_next_start_makes_the_rest(slurm, tmp_path):
@@ -188,13 +219,13 @@ def test_what_outlives_a_killed_snakemake_is_waited_for(slurm, tmp_path):
     work = Project(tmp_path / "project", "single", "model=gaussian_mean", "seeds=[0]", *LONG)
     (run,) = work.plan.runs
     first = work.start()
-    survivor = work.stop_fit(run)
+    (survivor,) = work.stop_fits()
     for process in [*psutil.Process(first.pid).children(recursive=True), first]:
         process.kill()
     first.communicate()
-    before = len(jobs_of(slurm, "fit"))
+    before = slurm.last()
     second = work.start()
-    until(lambda: [job for job in jobs_of(slurm, "fit")[before:] if job[1] == "RUNNING"])
+    until(lambda: [job for job in jobs_of(slurm, "fit", before) if job[1] == "RUNNING"])
     lock = work.folder / f"results/fits/{run.id}/seeds_0.lock"
     log = lock.with_suffix(".log")
     until(lambda: "waiting" in log.read_text())
@@ -213,8 +244,7 @@ def test_a_cancelled_job_and_a_dead_node_cost_time_alone(slurm, tmp_path):
     words = ["single", "model=gaussian_mean", "seeds=[0]", *LONG, "precision=float64,float32"]
     work = Project(tmp_path / "project", *words)
     started = work.start()
-    for run in work.plan.runs:
-        work.stop_fit(run)
+    work.stop_fits()
     (one, *_), (other, _, node) = jobs_of(slurm, "fit")[-2:]
     assert one != other
     subprocess.run(["scancel", one], check=True)
@@ -235,7 +265,7 @@ def test_a_fit_goes_on_after_its_time_and_gets_more_memory(slurm, tmp_path):
     (run,) = work.plan.runs
     more = ["--set-resources", "fit:runtime=4 ** (attempt - 1)", "fit:mem_mb=400 * 3 ** attempt"]
     started = work.start(*more)
-    process = work.stop_fit(run)
+    (process,) = work.stop_fits()
     # Slurm has said SIGTERM, which the process finds when it goes on.
     until(lambda: jobs_of(slurm, "fit")[-1][1] in ("COMPLETING", "TIMEOUT"))
     process.resume()
@@ -250,9 +280,9 @@ def test_a_fit_goes_on_after_its_time_and_gets_more_memory(slurm, tmp_path):
 @pytest.mark.cluster
 def test_a_job_that_takes_too_much_memory_is_given_more(slurm, tmp_path):
     work = Project(tmp_path / "project", "single", "model=gaussian_mean", "seeds=[0]", *TINY)
-    before = len(jobs_of(slurm, "fit"))
+    before = slurm.last()
     work.run("--set-resources", "fit:runtime=10", "fit:mem_mb=250 * 4 ** (attempt - 1)")
-    states = [state for _, state, *_ in jobs_of(slurm, "fit")[before:]]
+    states = [state for _, state, *_ in jobs_of(slurm, "fit", before)]
     assert states[-1] == "COMPLETED"
     assert set(states[:-1]) <= {"FAILED", "OUT_OF_MEMORY"}
     assert states[:-1]
