@@ -90,12 +90,12 @@ RELABEL = {"growth_mixture": _by_intercept}
 # Of sampler=gibbs within sequential Monte Carlo.
 GIBBS_OF_ALL = (f"inference.num_chains={NUM_CHAINS}", "inference.num_particles=500")
 # Every move solves a differential equation, factorises matrices, or goes through many choices.
-DEAR = (f"inference.num_chains={NUM_CHAINS}", "inference.num_particles=100")
+COSTLY = (f"inference.num_chains={NUM_CHAINS}", "inference.num_particles=100")
 GIBBS = {
-    "expectancy_valence_hierarchical": DEAR,
-    "gp_classification": DEAR,
-    "gp_heteroskedastic": DEAR,
-    "lotka_volterra": DEAR,
+    "expectancy_valence_hierarchical": COSTLY,
+    "gp_classification": COSTLY,
+    "gp_heteroskedastic": COSTLY,
+    "lotka_volterra": COSTLY,
 }
 # Of sampler=nuts within sequential Monte Carlo, for an exact reference whose modes lie apart, so
 # that chains do not move between them.
