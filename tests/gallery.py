@@ -113,7 +113,6 @@ NUTS: dict[str, tuple[str, ...]] = {
 # What may not converge with these settings, and why. Where the run says so, only that it runs
 # through is tested; where it does not, its numbers have to be right.
 HARD_FOR_GIBBS = {
-    "expectancy_valence_hierarchical": "means and spreads hang on thirty subjects each",
     "gp_heteroskedastic": "a latent function hangs on its hyperparameters",
 }
 # Of these it takes minutes.

@@ -146,7 +146,7 @@ def compare_between_chains(name, result):
     found = {
         quantity: {
             "mean": _between_chains(values.mean(axis=1)),
-            "sd": _between_chains(values.std(axis=1)),
+            "sd": _between_chains(values.std(axis=1, ddof=1)),
         }
         for quantity, values in draws.items()
     }
