@@ -152,7 +152,7 @@ def same_draws(a, b) -> None:
 
 def finish(process: subprocess.Popen, status: int = 0) -> str:
     try:
-        output, _ = process.communicate(timeout=600)
+        output, _ = process.communicate(timeout=1800)  # on a busy machine
     finally:
         process.kill()
     assert process.returncode == status, output
