@@ -177,8 +177,8 @@ def jobs_of(running: cluster.Cluster, rule: str, after: int = 0) -> list[list[st
     Slurm forgets those that ended ten minutes ago; so they are told apart by their numbers.
     """
     rows = [r for r in running.jobs("%A %T %k %N", "-t", "all") if f"rule_{rule}_" in r[2]]
-    jobs = sorted(([int(job), state, *node] for job, state, _, *node in rows))
-    return [[str(job), *about] for job, *about in jobs if job > after]
+    rows.sort(key=lambda row: int(row[0]))
+    return [[job, state, *node] for job, state, _, *node in rows if int(job) > after]
 
 
 def test_a_failed_fit_is_told_and_the_next_start_makes_the_rest(slurm, tmp_path):
