@@ -115,8 +115,18 @@ NUTS: dict[str, tuple[str, ...]] = {
 HARD_FOR_GIBBS = {
     "gp_heteroskedastic": "a latent function hangs on its hyperparameters",
 }
-# Of these it takes minutes.
-LONG_FOR_GIBBS = ("expectancy_valence_hierarchical", "gp_heteroskedastic", "growth_mixture")
+# Of these it takes minutes; their densities are tested in any case, and most of them with NUTS.
+LONG_FOR_GIBBS = (
+    "bayesian_neural_network",
+    "expectancy_valence_hierarchical",
+    "gp_classification",
+    "gp_heteroskedastic",
+    "growth_mixture",
+    "hidden_markov",
+    "lotka_volterra",
+    "negative_binomial_goals",
+    "stochastic_volatility",
+)
 HARD_FOR_NUTS = {
     "growth_mixture": "its lines can be exchanged, and chains stay with one order",
     "spike_and_slab": "switches and coefficients move apart",

@@ -143,7 +143,12 @@ def unevenness(shares: np.ndarray) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "make_model", [make_eight_schools, switches, pytest.param(counts, marks=pytest.mark.long)]
+    "make_model",
+    [
+        switches,
+        pytest.param(counts, marks=pytest.mark.long),
+        pytest.param(make_eight_schools, marks=pytest.mark.long),
+    ],
 )
 def test_ranks_are_even(make_model):
     found = {what: unevenness(shares) for what, shares in ranks(make_model).items()}
