@@ -5,15 +5,15 @@ from pathlib import Path
 import calibration
 import pytest
 
-# The other rows take minutes.
-SHORT = [("adaptive tempering", "a normal mean"), ("adaptive tempering", "linear regression")]
+# What CI has time for: every other row costs minutes more.
+IN_CI = [("adaptive tempering", "a normal mean"), ("adaptive tempering", "linear regression")]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "case"),
     [
-        pytest.param(*row, marks=[] if row in SHORT else [pytest.mark.long])
+        pytest.param(*row, marks=[] if row in IN_CI else [pytest.mark.long])
         for row in calibration.ROWS
     ],
 )
