@@ -72,7 +72,7 @@ def shared(name: str) -> Iterator[None]:
         finally:
             _configure(before)
         for path in Path(own).iterdir():
-            if path.name not in known:
+            if path.is_file() and path.name not in known:  # on GPUs XLA makes a folder there
                 os.replace(path, folder / f"{path.name}.{_digest(path)}")
 
 

@@ -1,15 +1,19 @@
 """Fits of models of one form share compiled programs, and nothing of their results changes."""
 
+import contextlib
 import hashlib
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import jax
 import numpy as np
 import xarray as xr
 import yaml
 
 import project
+from bamopipe import programs
 
 CONFIG = {
     "fit_version": 3,
@@ -86,3 +90,15 @@ def test_damaged_programs_are_found_removed_and_made_again(tmp_path):
         assert path.name.endswith(hashlib.sha256(path.read_bytes()).hexdigest()[:12])
     assert np.array_equal(fit(folder, 1), undisturbed)
     assert "damaged" not in (folder / "fit.log").read_text()
+
+
+def test_a_folder_among_programs_stays_with_its_process(tmp_path):
+    """On GPUs XLA keeps one of what it has tried."""
+    with contextlib.chdir(tmp_path):
+        with programs.shared("example"):
+            own = Path(jax.config.jax_compilation_cache_dir)
+            Path(own, "xla_gpu_per_fusion_autotune_cache_dir").mkdir()
+            jax.jit(lambda x: 3 * x)(2.0)
+        names = [path.name for path in (tmp_path / programs.PROGRAMS).rglob("*") if path.is_file()]
+        assert any("-cache." in name for name in names)
+        assert not list((tmp_path / programs.PROGRAMS).rglob("xla_gpu*"))

@@ -1,47 +1,70 @@
 """Dealing blocks of particles over the cores and devices of this machine."""
 
 import contextlib
+import math
 import os
 import queue
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from bamopipe.target import precision_context
 
 NUM_THREADS = "BAMOPIPE_NUM_THREADS"
 """Environment variable: how many CPU cores to use; all that the process may use by default."""
 
+PARTICLES_PER_BLOCK = 1000
+"""On processors."""
+
+LARGEST_ARRAY = 2.0**29
+"""Bytes of one array on a GPU, of which there may be a dozen at a time."""
+
 
 class Dealer:
     """Runs one compiled program on all cores or local devices, a block of particles at a time.
 
-    Every block is a call of its own with the same shapes. What a block gives therefore does not
-    depend on how many blocks, chains, cores or devices there are, bit for bit, which it would if
-    blocks were mapped with `jax.vmap`.
+    On processors every block is a call of its own with the same shapes. What a block gives
+    therefore does not depend on how many blocks, chains, cores or devices there are, bit for bit,
+    which it would if blocks were mapped with `jax.vmap`. A GPU is as fast with many blocks as with
+    one, and does as many together as its memory is for.
 
     Parameters
     ----------
     constants
-        A pytree that every call gets first; copied to each device once.
+        A tuple of pytrees that every call gets first; copied to each device once.
     precision
         That of the arrays.
+    most_items
+        To how many items a program is mapped at most.
+    item_bytes
+        Size of the largest array that a program makes of one item; matters for GPUs alone.
     """
 
-    def __init__(self, constants: Any, precision: str):
+    def __init__(self, constants: tuple, precision: str, most_items: int, item_bytes: float):
         devices = jax.local_devices()
         self._placed = [(device, jax.device_put(constants, device)) for device in devices]
         self._precision = precision
         self._num_workers = num_workers()
+        self._at_once = 1
+        if not on_processors():
+            room = int(LARGEST_ARRAY // item_bytes)
+            self._at_once = max(1, min(math.ceil(most_items / len(devices)), room))
 
-    def map(self, program: Callable, items: Iterable[tuple]) -> list:
-        """Return ``program(*constants, *item)`` of each item, on the host and in order."""
-        items = list(items)
-        results: list = [None] * len(items)
+    def map(self, program: partial, items: Iterable[tuple]) -> list:
+        """Return ``program(*constants, *item)`` of each item, on the host and in order.
+
+        The program is a partial call of a function that `jax.jit` made, with its static arguments.
+        """
+        items, size = list(items), self._at_once
+        parts = [items[start : start + size] for start in range(0, len(items), size)]
+        results: list = [None] * len(parts)
         waiting: queue.SimpleQueue = queue.SimpleQueue()
-        for numbered in enumerate(items):
+        for numbered in enumerate(parts):
             waiting.put(numbered)
 
         def work(worker: int) -> None:
@@ -49,11 +72,10 @@ class Dealer:
             with precision_context(self._precision):  # settings of JAX belong to a thread
                 while True:
                     try:
-                        index, item = waiting.get_nowait()
+                        index, part = waiting.get_nowait()
                     except queue.Empty:
                         return
-                    placed = jax.device_put(item, device)
-                    results[index] = jax.device_get(program(*constants, *placed))
+                    results[index] = self._call(program, device, constants, part)
 
         with ThreadPoolExecutor(self._num_workers) as pool:
             workers = [pool.submit(work, worker) for worker in range(self._num_workers)]
@@ -64,12 +86,47 @@ class Dealer:
                 with contextlib.suppress(queue.Empty):
                     while True:
                         waiting.get_nowait()
-        return results
+        return [result for part in results for result in part]
 
-    def warm(self, program: Callable, item: tuple) -> None:
+    def warm(self, program: partial, item: tuple) -> None:
         """Compile a program for every device, by a call that does no work."""
         for device, constants in self._placed:
-            jax.block_until_ready(program(*constants, *jax.device_put(item, device)))
+            self._call(program, device, constants, [item])
+
+    def _call(self, program: partial, device, constants: tuple, part: list[tuple]) -> list:
+        """Return what a program makes of up to as many items as are done at once."""
+        if self._at_once == 1:
+            (item,) = part
+            return [jax.device_get(program(*constants, *jax.device_put(item, device)))]
+        # One program for any number: what is missing is done twice.
+        filled = part + part[-1:] * (self._at_once - len(part))
+        stacked = jax.device_put(jax.tree.map(_stack, *filled), device)
+        found = jax.device_get(_call_together(program.func, program.args, constants, stacked))
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(len(part))]
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _call_together(function: Callable, statics: tuple, constants: tuple, items: tuple):
+    return jax.vmap(lambda *item: function(*statics, *constants, *item))(*items)
+
+
+def _stack(*leaves: Any) -> Any:
+    return (jnp if isinstance(leaves[0], jax.Array) else np).stack(leaves)
+
+
+def particles_per_block(particle_bytes: float) -> int:
+    """Return how many particles at most one program moves, by the largest array it makes of one.
+
+    On processors as many as their caches are for; on GPUs as many as their memory is for.
+    """
+    if on_processors():
+        return PARTICLES_PER_BLOCK
+    return max(PARTICLES_PER_BLOCK, int(LARGEST_ARRAY // particle_bytes))
+
+
+def on_processors() -> bool:
+    """Tell whether JAX computes on processors rather than GPUs."""
+    return jax.local_devices()[0].platform == "cpu"
 
 
 def num_workers() -> int:
@@ -77,7 +134,7 @@ def num_workers() -> int:
     devices = jax.local_devices()
     # A CPU device runs as many programs at once as threads call it; a GPU runs one.
     cores = int(os.environ.get(NUM_THREADS, 0)) or _usable_cores()
-    return max(len(devices), cores if devices[0].platform == "cpu" else 1)
+    return max(len(devices), cores if on_processors() else 1)
 
 
 def _usable_cores() -> int:

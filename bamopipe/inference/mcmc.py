@@ -144,7 +144,11 @@ class MCMCInference:
         """
         start = time.perf_counter()
         key = as_typed_key(key)
-        with precision_context(self.precision), threadpool_limits(limits=1, user_api="blas"):
+        with (
+            precision_context(self.precision),
+            threadpool_limits(limits=1, user_api="blas"),
+            memory.exhaustion_told("use fewer chains"),
+        ):
             self.mcmc_kernel.check(self.target)
             self.check_memory()
             if checkpoint is None:

@@ -15,6 +15,7 @@ from jax import Array
 from bamopipe.inference.checkpoint import Checkpoint
 from bamopipe.inference.devices import Dealer
 from bamopipe.inference.keys import purpose
+from bamopipe.inference.memory import of_largest_array
 from bamopipe.inference.progress import ProgressReport
 from bamopipe.inference.result import OK, Draws, nan_sentence
 from bamopipe.inference.shelf import Shelf
@@ -72,7 +73,8 @@ class Run:
         self.is_behind = np.zeros(engine.num_chains, bool)
         # Whether transitions diverged when the size of steps had settled.
         self.has_diverged = np.zeros((), bool)
-        self.dealer = Dealer((engine.target,), engine.precision)
+        chain_bytes = DRAWS_PER_TURN * of_largest_array(engine.mcmc_kernel, engine.target)
+        self.dealer = Dealer((engine.target,), engine.precision, engine.num_chains, chain_bytes)
         self.turn = partial(take_turn, engine.mcmc_kernel, DRAWS_PER_TURN)
         self.phases = [
             *(

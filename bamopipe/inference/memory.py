@@ -1,15 +1,21 @@
 """Whether a run fits in memory: told before it starts, not by the system's end of it."""
 
+import contextlib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import psutil
+from jax.extend.core import jaxprs_in_params
 
 from bamopipe.errors import UserError
-from bamopipe.inference.devices import num_workers
+from bamopipe.inference.devices import num_workers, on_processors
 from bamopipe.inference.follow import consequences
+from bamopipe.samplers.base import Kernel
 from bamopipe.target import Position, Target, precision_context
 
 # Arrays of the size of all log densities that are alive at once when particles are moved.
@@ -46,6 +52,21 @@ def check_fits(parts: Mapping[str, float], advice: str) -> None:
         )
 
 
+@contextlib.contextmanager
+def exhaustion_told(advice: str) -> Iterator[None]:
+    """Raise UserError in place of JAX's error if the memory of a device does not suffice."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        found = re.search("RESOURCE_EXHAUSTED.*", str(error))
+        if found is None:
+            raise
+        platform = jax.local_devices()[0].platform
+        raise UserError(
+            f"the memory of this {platform} device does not suffice; {advice} ({found[0]})"
+        ) from None
+
+
 def available() -> float:
     """Return how many bytes this process can have: of the machine, and of its share of it."""
     free = float(psutil.virtual_memory().available)
@@ -65,6 +86,37 @@ def of_particles(target: Target, count: int) -> float:
 def of_moves(target: Target, block_size: int) -> float:
     """Return the bytes that log densities take while every core moves a block of particles."""
     return num_workers() * block_size * COPIES_IN_MOVES * _bytes(_pointwise, target)
+
+
+def of_largest_array(kernel: Kernel, target: Target) -> float:
+    """Return the bytes that each particle adds to the largest array of a kernel's step.
+
+    That decides how much a GPU does at once. On processors it decides nothing and is 0.
+    """
+    if on_processors():
+        return 0.0
+
+    def step(key, prior, parameters, target):
+        tuned = kernel.tune(parameters, prior, target)
+        return kernel.step(key, kernel.init(target, prior), jnp.ones(()), tuned, target)
+
+    # So many that arrays that do not grow with them do not matter.
+    many = 10**6
+    with precision_context(target.program.precision):
+        prior = {
+            name: jax.ShapeDtypeStruct((*jnp.shape(x), many), jnp.result_type(x))
+            for name, x in target.example.items()
+        }
+        closed = jax.make_jaxpr(step)(jax.random.key(0), prior, kernel.parameters, target)
+    return max(_size(var.aval) for var in _variables(closed.jaxpr)) / many
+
+
+def _variables(jaxpr: Any) -> Iterator[Any]:
+    """Go through what a program computes, loops and calls included."""
+    for equation in jaxpr.eqns:
+        yield from equation.outvars
+        for inner in jaxprs_in_params(equation.params):
+            yield from _variables(inner)
 
 
 def of_results(target: Target, count: int) -> float:
@@ -92,6 +144,8 @@ def _bytes(function, target: Target, *arguments) -> float:
     """Return the size of a function's results for one position."""
     with precision_context(target.program.precision):
         found = jax.eval_shape(function, target, *arguments, target.example)
-    return float(
-        sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
-    )
+    return sum(map(_size, jax.tree.leaves(found)), start=0.0)
+
+
+def _size(array: Any) -> float:
+    return float(math.prod(array.shape) * array.dtype.itemsize)

@@ -62,9 +62,16 @@ def mutate(
     state
         Particles last.
     """
-    start = _features(target, state)
-    bounds = fences(start)
-    start = _standardised(start, bounds)
+
+    def measure(state):
+        start = _features(target, state)
+        bounds = fences(start)
+        return _standardised(start, bounds), bounds
+
+    # Quantiles take as long as some steps do.
+    measures = low > -jnp.inf
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(measure, state))
+    start, bounds = jax.lax.cond(measures, measure, lambda state: nothing, state)
 
     def is_low(state):
         now = _standardised(_features(target, state), bounds)
@@ -83,19 +90,18 @@ def mutate(
                 n: flag | info.is_nan[n] if n in info.is_nan else flag for n, flag in is_nan.items()
             }
         count = count + 1
-        is_due = (goal == most) & (jnp.bitwise_count(count) == 1)
+        is_due = measures & (goal == most) & (jnp.bitwise_count(count) == 1)
         is_done = jax.lax.cond(is_due, is_low, lambda state: jnp.array(False), state)
         goal = jnp.where(is_done, jnp.minimum(2 * count, most), goal)
         return count, goal, state, kernel.adapt(parameters, infos), accepted, is_nan
 
     accepted = {block.name: jnp.zeros_like(temperature) for block in kernel.blocks}
     is_nan = {name: jnp.array(False) for name in state.log_factors}
-    nothing = jnp.zeros_like(most)
     # A goal of 0, with which the engine compiles, makes no step.
     count, _, state, parameters, accepted, is_nan = jax.lax.while_loop(
         lambda carry: carry[0] < carry[1],
         step,
-        (nothing, most, state, parameters, accepted, is_nan),
+        (jnp.zeros_like(most), most, state, parameters, accepted, is_nan),
     )
     report = Mutation(
         {name: total / count for name, total in accepted.items()},

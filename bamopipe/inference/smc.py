@@ -17,9 +17,10 @@ from bamopipe.base import Model
 from bamopipe.errors import UserError
 from bamopipe.inference import memory
 from bamopipe.inference.checkpoint import Checkpoint, identity
+from bamopipe.inference.devices import PARTICLES_PER_BLOCK, on_processors
 from bamopipe.inference.keys import as_typed_key
 from bamopipe.inference.result import Result
-from bamopipe.inference.smc_run import PARTICLES_PER_BLOCK, Run
+from bamopipe.inference.smc_run import Run
 from bamopipe.samplers.base import Kernel
 from bamopipe.target import Target, compile_target, precision_context
 
@@ -192,11 +193,10 @@ class SMCInference:
         """
         target, count = self.target, self.num_chains * self.num_particles
         kept = PERSISTENT_TEMPERATURES if self.scheme == "persistent" else 1
-        block_size = min(self.num_particles, PARTICLES_PER_BLOCK)
-        parts = {
-            f"{count:,} particles": memory.of_particles(target, count) * kept,
-            f"moves of {block_size:,} particles at once": memory.of_moves(target, block_size),
-        }
+        parts = {f"{count:,} particles": memory.of_particles(target, count) * kept}
+        if on_processors():  # GPUs have memory of their own
+            size = min(self.num_particles, PARTICLES_PER_BLOCK)
+            parts[f"moves of {size:,} particles at once"] = memory.of_moves(target, size)
         if num_results:
             results = memory.of_results(target, count) * num_results
             parts["predictions and densities of observations"] = results
@@ -224,7 +224,11 @@ class SMCInference:
         start = time.perf_counter()
         key = as_typed_key(key)
         # With more threads the linear algebra library sums in another order, and with other bits.
-        with precision_context(self.precision), threadpool_limits(limits=1, user_api="blas"):
+        with (
+            precision_context(self.precision),
+            threadpool_limits(limits=1, user_api="blas"),
+            memory.exhaustion_told("use fewer particles"),
+        ):
             self.mcmc_kernel.check(self.target)
             self.check_memory()
             run = Run(self, key)

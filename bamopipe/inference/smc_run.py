@@ -19,8 +19,9 @@ from bamopipe.evidence.clusters import Clusters
 from bamopipe.evidence.genealogy import Genealogy
 from bamopipe.inference.chain import Chain, particles_first, stack
 from bamopipe.inference.checkpoint import Checkpoint
-from bamopipe.inference.devices import Dealer
+from bamopipe.inference.devices import Dealer, particles_per_block
 from bamopipe.inference.keys import purpose
+from bamopipe.inference.memory import of_largest_array
 from bamopipe.inference.mutation import Mutation, low_correlation
 from bamopipe.inference.paths import DataTempering, LikelihoodTempering, Path
 from bamopipe.inference.persistent import Pool
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bamopipe")
 
-PARTICLES_PER_BLOCK = 1000
 PRIOR_DRAWS_KEPT = 1000
 # Under this fraction the particles say nothing about the posterior. Only the first temperature can
 # fall there, where the likelihood is zero at most draws from the prior.
@@ -48,7 +48,8 @@ class Run:
     def __init__(self, engine: SMCInference, key: Array):
         self.engine = engine
         self.dtype = np.dtype(engine.precision)
-        self.num_blocks = math.ceil(engine.num_particles / PARTICLES_PER_BLOCK)
+        particle_bytes = of_largest_array(engine.mcmc_kernel, engine.target)
+        self.num_blocks = math.ceil(engine.num_particles / particles_per_block(particle_bytes))
         self.block_size = math.ceil(engine.num_particles / self.num_blocks)
         self.path: Path = LikelihoodTempering()
         if engine.data_blocks > 1:
@@ -61,7 +62,12 @@ class Run:
             self.num_ancestors = self.num_blocks * in_block
             num_kept = self.block_size
         self.move: Callable = partial(move, engine.mcmc_kernel, self.path, num_kept)
-        self.dealer = Dealer((engine.target,), engine.precision)
+        self.dealer = Dealer(
+            (engine.target,),
+            engine.precision,
+            engine.num_chains * self.num_blocks,
+            self.block_size * particle_bytes,
+        )
         self.is_pilot, self.pilot = False, list[Stage]()
         self.chain_keys = [
             jax.random.fold_in(jax.random.fold_in(key, purpose("smc")), chain)
