@@ -23,9 +23,7 @@ def schools() -> Model:
         "theta", distribution=dx.Normal, parents=dict(loc=mu, scale=tau), shape=(8,)
     )
     y = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
-    model.add_node(
-        "y", distribution=dx.Normal, parents=dict(loc=theta, scale=12.0), observations=y
-    )
+    model.add_node("y", distribution=dx.Normal, parents=dict(loc=theta, scale=12.0), observations=y)
     return model
 
 
@@ -114,6 +112,6 @@ def test_the_largest_array_of_a_step(monkeypatch):
 
 
 def test_too_little_memory_is_told():
-    with pytest.raises(UserError, match="memory of this cpu device.*use fewer particles"):
-        with memory.exhaustion_told("use fewer particles"):
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory of 1 byte.")
+    told = memory.exhaustion_told("use fewer particles")
+    with pytest.raises(UserError, match=r"memory of this .pu device.*use fewer particles"), told:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory of 1 byte.")

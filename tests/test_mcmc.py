@@ -156,7 +156,7 @@ def test_chains_start_apart_where_all_densities_are_finite(start):
     model = three_schools()
     kernel, target = mcmc_sampler(model, blackjax.nuts), compile_target(model)
     with precision_context("float64"):
-        dealer = Dealer((target,), "float64", 4, 0)
+        dealer = Dealer((target,), "float64", 4, 1)
         found = starts.find(start, kernel, target, dealer, jax.random.key(1), 4)
     values = [np.ravel(state.position["mu"]) for state in found.states]
     assert len(np.unique(values)) == 4
@@ -176,7 +176,7 @@ def test_pathfinder_finds_a_normal_posterior():
     model = make_gaussian_mean(Y)
     kernel, target = mcmc_sampler(model, blackjax.nuts), compile_target(model)
     with precision_context("float64"):
-        dealer = Dealer((target,), "float64", 4, 0)
+        dealer = Dealer((target,), "float64", 4, 1)
         found = starts.find("pathfinder", kernel, target, dealer, jax.random.key(2), 4)
     variance = 1 / (1 / 4 + len(Y) / 9)
     mean, sd = variance * Y.sum() / 9, variance**0.5

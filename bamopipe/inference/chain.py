@@ -1,4 +1,4 @@
-"""One chain of sequential Monte Carlo, as it rests on the host between two stages."""
+"""One chain of sequential Monte Carlo, as it rests between two stages."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -81,7 +82,7 @@ class Chain:
             },
         }
         for index, state in enumerate(self.pool.states if self.pool else [self.state]):
-            for what, leaves in state._asdict().items():
+            for what, leaves in jax.device_get(state)._asdict().items():
                 arrays |= {f"{what}{index}/{name}": leaf for name, leaf in leaves.items()}
         if self.pool is not None:
             arrays["log_evidences"] = np.asarray(self.pool.log_evidences)
@@ -121,9 +122,14 @@ class Chain:
 
 def particles_first(blocks: Any) -> np.ndarray:
     """Turn (block, ..., particle) into (particle, ...)."""
+    blocks = np.asarray(blocks)
     return np.moveaxis(blocks, -1, 1).reshape(-1, *blocks.shape[1:-1])
 
 
 def stack(states: list[State]) -> State:
-    """Put the states of blocks into one."""
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+    """Put the states of blocks into one, on the device that they are on, or on the host."""
+
+    def put(*leaves):
+        return (jnp if isinstance(leaves[0], Array) else np).stack(leaves)
+
+    return jax.tree.map(put, *states)

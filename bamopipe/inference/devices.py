@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from bamopipe.target import precision_context
 
@@ -55,8 +54,14 @@ class Dealer:
             room = int(LARGEST_ARRAY // item_bytes)
             self._at_once = max(1, min(math.ceil(most_items / len(devices)), room))
 
+    def rest(self, arrays: Any) -> Any:
+        """Bring arrays to where they stay between calls: the one GPU, or the host."""
+        if len(self._placed) == 1 and not on_processors():
+            return arrays
+        return jax.device_get(arrays)
+
     def map(self, program: partial, items: Iterable[tuple]) -> list:
-        """Return ``program(*constants, *item)`` of each item, on the host and in order.
+        """Return ``program(*constants, *item)`` of each item, in order, and at rest.
 
         The program is a partial call of a function that `jax.jit` made, with its static arguments.
         """
@@ -91,27 +96,24 @@ class Dealer:
     def warm(self, program: partial, item: tuple) -> None:
         """Compile a program for every device, by a call that does no work."""
         for device, constants in self._placed:
-            self._call(program, device, constants, [item])
+            jax.block_until_ready(self._call(program, device, constants, [item]))
 
     def _call(self, program: partial, device, constants: tuple, part: list[tuple]) -> list:
         """Return what a program makes of up to as many items as are done at once."""
         if self._at_once == 1:
             (item,) = part
-            return [jax.device_get(program(*constants, *jax.device_put(item, device)))]
+            return [self.rest(program(*constants, *jax.device_put(item, device)))]
         # One program for any number: what is missing is done twice.
-        filled = part + part[-1:] * (self._at_once - len(part))
-        stacked = jax.device_put(jax.tree.map(_stack, *filled), device)
-        found = jax.device_get(_call_together(program.func, program.args, constants, stacked))
-        return [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(len(part))]
+        filled = jax.device_put(part + part[-1:] * (self._at_once - len(part)), device)
+        found = _call_together(program.func, program.args, constants, filled)
+        return self.rest(found[: len(part)])
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _call_together(function: Callable, statics: tuple, constants: tuple, items: tuple):
-    return jax.vmap(lambda *item: function(*statics, *constants, *item))(*items)
-
-
-def _stack(*leaves: Any) -> Any:
-    return (jnp if isinstance(leaves[0], jax.Array) else np).stack(leaves)
+def _call_together(function: Callable, statics: tuple, constants: tuple, items: list) -> list:
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)
+    found = jax.vmap(lambda *item: function(*statics, *constants, *item))(*stacked)
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(len(items))]
 
 
 def particles_per_block(particle_bytes: float) -> int:

@@ -222,7 +222,8 @@ class Run:
         """Let all chains make some draws."""
         chains = range(self.engine.num_chains)
         size = min(DRAWS_PER_TURN, phase.num_draws - self.num_done)
-        found = self.dealer.map(self.turn, [self._item(c, phase, size) for c in chains])
+        items = [self._item(chain, phase, size) for chain in chains]
+        found = jax.device_get(self.dealer.map(self.turn, items))
         self.states = [turn.state for turn in found]
         rows = jax.tree.map(
             lambda *leaves: np.stack(leaves)[:, :size],

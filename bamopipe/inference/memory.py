@@ -4,12 +4,14 @@ import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import psutil
+from jax import Array
 from jax.extend.core import jaxprs_in_params
 
 from bamopipe.errors import UserError
@@ -96,10 +98,6 @@ def of_largest_array(kernel: Kernel, target: Target) -> float:
     if on_processors():
         return 0.0
 
-    def step(key, prior, parameters, target):
-        tuned = kernel.tune(parameters, prior, target)
-        return kernel.step(key, kernel.init(target, prior), jnp.ones(()), tuned, target)
-
     # So many that arrays that do not grow with them do not matter.
     many = 10**6
     with precision_context(target.program.precision):
@@ -107,8 +105,14 @@ def of_largest_array(kernel: Kernel, target: Target) -> float:
             name: jax.ShapeDtypeStruct((*jnp.shape(x), many), jnp.result_type(x))
             for name, x in target.example.items()
         }
-        closed = jax.make_jaxpr(step)(jax.random.key(0), prior, kernel.parameters, target)
-    return max(_size(var.aval) for var in _variables(closed.jaxpr)) / many
+        traced = _step.trace(kernel, jax.random.key(0), prior, kernel.parameters, target)
+    return max(_size(var.aval) for var in _variables(traced.jaxpr.jaxpr)) / many
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(kernel: Kernel, key: Array, prior: Position, parameters, target: Target):
+    tuned = kernel.tune(parameters, prior, target)
+    return kernel.step(key, kernel.init(target, prior), jnp.ones(()), tuned, target)
 
 
 def _variables(jaxpr: Any) -> Iterator[Any]:

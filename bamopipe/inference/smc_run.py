@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ LEAST_ESS = 0.005
 
 
 class Run:
-    """The state of one call of `SMCInference.run`; arrays live on the host between stages."""
+    """The state of one call of `SMCInference.run`; the loop over stages is on the host."""
 
     def __init__(self, engine: SMCInference, key: Array):
         self.engine = engine
@@ -61,7 +61,7 @@ class Run:
             in_block = math.ceil(self.block_size / (engine.num_mutations + 1))
             self.num_ancestors = self.num_blocks * in_block
             num_kept = self.block_size
-        self.move: Callable = partial(move, engine.mcmc_kernel, self.path, num_kept)
+        self.move = partial(move, engine.mcmc_kernel, self.path, num_kept)
         self.dealer = Dealer(
             (engine.target,),
             engine.precision,
@@ -104,7 +104,7 @@ class Run:
         """Compile every program before the clock of sampling starts."""
         key, nothing, half = self.chain_keys[0], np.int64(0), self.dtype.type(0.5)
         parameters = self._first_parameters()
-        state = jax.device_get(self._draw(key, 0))
+        state = self.dealer.rest(self._draw(key, 0))
         stacked = stack([state] * self.num_blocks)
         goal = Goal(self.dtype.type(1), self.dtype.type(0))
         if self.engine.scheme == "persistent":
@@ -112,7 +112,7 @@ class Run:
         else:
             stacked, tuned, _ = self._reweigh(key, 0, stacked, parameters, half, 0, goal)
             state = jax.tree.map(lambda leaf: leaf[0], stacked)
-        state, tuned = jax.device_get((state, tuned))
+        state, tuned = self.dealer.rest(state), jax.device_get(tuned)
         until = nothing, self.dtype.type(0)
         self.dealer.warm(self.move, (key, nothing, nothing, half, until, tuned, state))
 
@@ -158,7 +158,7 @@ class Run:
         """Draw all particles from the prior."""
         engine = self.engine
         for key in self.chain_keys:
-            state = stack([jax.device_get(self._draw(key, b)) for b in range(self.num_blocks)])
+            state = stack([self.dealer.rest(self._draw(key, b)) for b in range(self.num_blocks)])
             chain = Chain(
                 key=key,
                 parameters=self._first_parameters(),
@@ -225,17 +225,16 @@ class Run:
             if chain.pool is not None:
                 state, tuned, found = self._reweigh_pool(chain, chain.pool, goal)
             else:
-                state, tuned, found = jax.device_get(
-                    self._reweigh(
-                        chain.key,
-                        stage,
-                        chain.state,
-                        chain.parameters,
-                        chain.temperature,
-                        segment,
-                        goal,
-                    )
+                state, *others = self._reweigh(
+                    chain.key,
+                    stage,
+                    chain.state,
+                    chain.parameters,
+                    chain.temperature,
+                    segment,
+                    goal,
                 )
+                state, (tuned, found) = self.dealer.rest(state), jax.device_get(others)
             if not found.temperature > chain.temperature:
                 chain.status = (
                     f"tempering stalled at temperature {chain.temperature:.3g}: no higher "
@@ -263,10 +262,11 @@ class Run:
                 for block in range(self.num_blocks)
             ]
         moved = self.dealer.map(self.move, items)
+        mutations = jax.device_get([mutation for _, mutation in moved])
         for place, (chain, found) in enumerate(moving):
-            part = moved[place * self.num_blocks : (place + 1) * self.num_blocks]
-            chain.state = stack([state for state, _ in part])
-            self._record(chain, found, [mutation for _, mutation in part])
+            part = slice(place * self.num_blocks, (place + 1) * self.num_blocks)
+            chain.state = stack([state for state, _ in moved[part]])
+            self._record(chain, found, mutations[part])
             if chain.pool is not None:
                 self._keep(chain, chain.pool)
 
@@ -303,7 +303,12 @@ class Run:
     def _keep(self, chain: Chain, pool: Pool) -> None:
         """Put the particles of a chain among those that are weighted together."""
         (log_likelihood,) = self._totals(chain.state, self.engine.target.observed)
-        pool.add(chain.state, log_likelihood, float(chain.temperature), chain.log_evidence)
+        pool.add(
+            jax.device_get(chain.state),
+            log_likelihood,
+            float(chain.temperature),
+            chain.log_evidence,
+        )
 
     def _record(self, chain: Chain, found: Reweighting, mutations: list[Mutation]) -> None:
         def means(values: list[dict[str, Array]]) -> dict[str, float]:

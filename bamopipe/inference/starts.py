@@ -120,7 +120,8 @@ def _try(kernel: Kernel, kind: str, dealer: Dealer, key: Array, positions: list)
     """Run a program for each chain, which returns a state of many particles."""
     keys = jax.random.split(jax.random.fold_in(key, purpose(kind)), len(positions))
     program: Callable = {"jitter": _jitter, "pathfinder": _pathfinder}[kind]
-    return dealer.map(partial(program, kernel), list(zip(keys, positions, strict=True)))
+    items = zip(keys, positions, strict=True)
+    return jax.device_get(dealer.map(partial(program, kernel), items))
 
 
 def _first(target: Target, chain: int, state: State) -> State:

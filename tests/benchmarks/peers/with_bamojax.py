@@ -7,17 +7,15 @@ import json
 import sys
 import time
 
-import jax
-
-WORK = json.loads(sys.argv[1])
-jax.config.update("jax_enable_x64", WORK["precision"] == "float64")
-
 import blackjax
+import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from bamojax.base import Model
 from bamojax.inference import SMCInference
 from bamojax.samplers import gibbs_sampler
+
+WORK = json.loads(sys.argv[1])
 
 
 def seed_problem() -> SMCInference:
@@ -26,9 +24,7 @@ def seed_problem() -> SMCInference:
     errors = jnp.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
     model = Model("eight schools")
     mu = model.add_node("mu", distribution=dist.Normal(0.0, 10.0))
-    log_normal = dist.TransformedDistribution(
-        dist.Normal(5.0, 1.0), dist.transforms.ExpTransform()
-    )
+    log_normal = dist.TransformedDistribution(dist.Normal(5.0, 1.0), dist.transforms.ExpTransform())
     tau = model.add_node("tau", distribution=log_normal)
     theta = model.add_node(
         "theta", distribution=dist.Normal, parents=dict(loc=mu, scale=tau), shape=(8,)
@@ -54,6 +50,7 @@ def seed_problem() -> SMCInference:
 
 def main() -> None:
     """Run again and again, and print the seconds of each run and what came out."""
+    jax.config.update("jax_enable_x64", WORK["precision"] == "float64")
     engine = globals()[WORK["problem"]]()
     seconds, log_evidence, sweeps = [], [], []
     for seed in range(WORK["repeats"]):
