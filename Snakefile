@@ -1,5 +1,6 @@
 # From an experiment in conf/ to its report. `bamopipe.plan` says which runs there are; every
 # stage is one `bamopipe` command, which can be run again by hand.
+import atexit
 import gc
 import shlex
 
@@ -12,8 +13,9 @@ from bamopipe.plots import COMPARISONS, FIGURES
 
 min_version("9.12")
 # Thousands of jobs are millions of objects, all in use; looking for garbage among them as often as
-# Python does by itself takes a fifth of a dry run.
+# Python does by itself takes a fifth of a dry run, and once more at the end a twelfth.
 gc.set_threshold(100_000, 20, 20)
+atexit.register(gc.freeze)
 
 
 # The system that the pins of pyproject.toml are for; read under --sdm apptainer only.

@@ -379,10 +379,15 @@ def _normal(value: Any, key: str) -> Any:
         return int(value)
     if text.is_prior(value):
         try:
-            return str(text.parse(value))
+            return _spelling(value)
         except UserError as error:
             raise UserError(f"{key}: {error}") from None
     return value
+
+
+@functools.cache  # thousands of runs have the same priors
+def _spelling(prior: str) -> str:
+    return str(text.parse(prior))
 
 
 def _version(value: Any, key: str) -> Any:

@@ -108,6 +108,11 @@ def _hints(schema: Any) -> dict[str, Any]:
     return {n: typing.get_args(h)[0] if n in optional else h for n, h in hints.items()}
 
 
+@functools.cache
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    return typing.get_origin(hint), typing.get_args(hint)
+
+
 def choice(
     table: dict[str, type], by: str, value: Any, key: str, also: tuple[str, ...] = ()
 ) -> Any:
@@ -124,7 +129,7 @@ def choice(
 
 def read(hint: Any, value: Any, key: str) -> Any:
     """Check one value against one annotation."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    origin, arguments = _parts(hint)
     if origin is Annotated:
         test: Callable[[Any, str], Any] = arguments[1]
         return test(read(arguments[0], value, key), key)
@@ -150,7 +155,7 @@ def read(hint: Any, value: Any, key: str) -> Any:
 
 def _describe(hint: Any) -> str:
     """Say in words what an annotation allows."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    origin, arguments = _parts(hint)
     if origin is Annotated:
         return _describe(arguments[0])
     if origin is Literal:
