@@ -1,0 +1,179 @@
+"""The work of a benchmark done by a loop in JAX, written by hand for this one model.
+
+python with_jax.py '{"problem": "seed_problem", "num_particles": 1000, ...}'
+
+The yardstick of what a graph, kernels over it and an engine cost. It does what the particles of
+bamopipe do, by the same ways: blocks of 1,000 particles on all cores, densities reused, the same
+noise. It tells nobody of its progress, tunes nothing, keeps no checkpoint and no genealogy.
+"""
+
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bamopipe.samplers.normal import standard_normal
+
+WORK = json.loads(sys.argv[1])
+BLOCK = 1000
+EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])[:, None]
+ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])[:, None]
+
+
+def normal(x, loc, scale):
+    """Log density."""
+    z = (x - loc) / scale
+    return -0.5 * z * z - jnp.log(scale) - 0.5 * np.log(2 * np.pi)
+
+
+def prior_mu(mu):
+    """Log density of the mean effect."""
+    return normal(mu, 0.0, 10.0)
+
+
+def prior_tau(tau):
+    """Log density of the spread of effects, log-normal."""
+    safe = jnp.where(tau > 0, tau, 1.0)
+    return jnp.where(tau > 0, normal(jnp.log(safe), 5.0, 1.0) - jnp.log(safe), -jnp.inf)
+
+
+def of_theta(mu, tau, theta):
+    """Log density of the effects."""
+    return jnp.sum(normal(theta, mu, tau), axis=0)
+
+
+def likelihood(theta):
+    """Log density of what was seen."""
+    return jnp.sum(normal(EFFECTS, theta, ERRORS), axis=0)
+
+
+@partial(jax.jit, static_argnums=1)
+def start(key, size):
+    """Draw from the prior."""
+    z = standard_normal(key, (10, size), "float64")
+    mu, tau = 10.0 * z[0], jnp.exp(5.0 + z[1])
+    theta = mu + tau * z[2:]
+    return mu, tau, theta, prior_mu(mu), prior_tau(tau), of_theta(mu, tau, theta), likelihood(theta)
+
+
+@jax.jit
+def move(key, num_steps, temperature, state):
+    """Make Gibbs sweeps of random walks."""
+
+    def accept(key, log_ratio):
+        uniform = 1 - jax.random.uniform(key, log_ratio.shape, log_ratio.dtype)
+        return uniform <= jnp.exp(log_ratio)
+
+    def sweep(index, state):
+        mu, tau, theta, p_mu, p_tau, p_theta, lik = state
+        size = mu.shape
+        keys = jax.random.split(jax.random.fold_in(key, index), 6)
+        new = mu + 6.0 * standard_normal(keys[0], size, mu.dtype)
+        n_mu, n_theta = prior_mu(new), of_theta(new, tau, theta)
+        yes = accept(keys[1], n_mu + n_theta - p_mu - p_theta)
+        mu, p_mu = jnp.where(yes, new, mu), jnp.where(yes, n_mu, p_mu)
+        p_theta = jnp.where(yes, n_theta, p_theta)
+        new = tau + 6.0 * standard_normal(keys[2], size, mu.dtype)
+        n_tau = prior_tau(new)
+        n_theta = of_theta(mu, jnp.where(new > 0, new, 1.0), theta)
+        yes = accept(keys[3], n_tau + n_theta - p_tau - p_theta)
+        tau, p_tau = jnp.where(yes, new, tau), jnp.where(yes, n_tau, p_tau)
+        p_theta = jnp.where(yes, n_theta, p_theta)
+        new = theta + 5.0 * jnp.eye(8) @ standard_normal(keys[4], theta.shape, mu.dtype)
+        n_theta, n_lik = of_theta(mu, tau, new), likelihood(new)
+        yes = accept(keys[5], n_theta - p_theta + temperature * (n_lik - lik))
+        theta, p_theta = jnp.where(yes, new, theta), jnp.where(yes, n_theta, p_theta)
+        return mu, tau, theta, p_mu, p_tau, p_theta, jnp.where(yes, n_lik, lik)
+
+    return jax.lax.fori_loop(0, num_steps, sweep, state)
+
+
+@jax.jit
+def reweigh(key, temperature, lik):
+    """Return the next temperature, the log of the mean weight, and ancestors."""
+
+    def weights(new):
+        w = (new - temperature) * lik
+        return jnp.exp(w - jnp.max(w)), jnp.max(w)
+
+    def ess(new):
+        w, _ = weights(new)
+        return jnp.sum(w) ** 2 / jnp.sum(w * w)
+
+    def bisect(_, interval):
+        low, high = interval
+        middle = (low + high) / 2
+        enough = ess(middle) >= 0.5 * lik.size
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+
+    low, _ = jax.lax.fori_loop(0, 60, bisect, (temperature, 1.0))
+    new = jnp.where(ess(1.0) >= 0.5 * lik.size, 1.0, low)
+    w, largest = weights(new)
+    points = (jax.random.uniform(key) + jnp.arange(lik.size)) / lik.size
+    ancestors = jnp.searchsorted(jnp.cumsum(w) / jnp.sum(w), points)
+    return new, largest + jnp.log(jnp.mean(w)), jnp.minimum(ancestors, lik.size - 1)
+
+
+def run(key, pool) -> tuple[list[float], float]:
+    """Run all chains; return log evidences and the number of sweeps."""
+    size = WORK["num_particles"]
+    block = min(BLOCK, size)
+    found, sweeps = [], 0.0
+    chains = []
+    for chain in range(WORK["num_chains"]):
+        own = jax.random.fold_in(key, chain)
+        chains.append([own, 0.0, 0.0, jax.device_get(start(own, size))])
+    stage = 0
+    while any(temperature < 1 for _, temperature, _, _ in chains):
+        stage += 1
+        items = []
+        for chain in chains:
+            own, temperature, _, state = chain
+            if temperature == 1:
+                continue
+            stage_key = jax.random.fold_in(own, stage)
+            new, increment, ancestors = jax.device_get(reweigh(stage_key, temperature, state[-1]))
+            chain[1], chain[2] = float(new), chain[2] + float(increment)
+            state = [leaf[..., ancestors] for leaf in state]
+            for index in range(0, size, block):
+                part = tuple(leaf[..., index : index + block] for leaf in state)
+                items.append((chain, jax.random.fold_in(stage_key, index), part))
+            sweeps += size * WORK["num_mutations"]
+
+        def work(item):
+            chain, key, part = item
+            return jax.device_get(move(key, WORK["num_mutations"], chain[1], part))
+
+        moved = list(pool.map(work, items))
+        for chain in chains:
+            parts = [part for item, part in zip(items, moved, strict=True) if item[0] is chain]
+            if parts:
+                chain[3] = tuple(
+                    np.concatenate(leaves, axis=-1) for leaves in zip(*parts, strict=True)
+                )
+    found = [log_evidence for _, _, log_evidence, _ in chains]
+    return found, sweeps
+
+
+def main() -> None:
+    """Run again and again, and print the seconds of each run and what came out."""
+    jax.config.update("jax_enable_x64", True)
+    seconds, log_evidence, sweeps = [], [], []
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for seed in range(WORK["repeats"]):
+            begin = time.perf_counter()
+            found, count = run(jax.random.key(seed), pool)
+            seconds.append(time.perf_counter() - begin)
+            log_evidence.append(found)
+            sweeps.append(count)
+    print(json.dumps(dict(seconds=seconds, log_evidence=log_evidence, sweeps=sweeps)))
+
+
+if __name__ == "__main__":
+    main()
