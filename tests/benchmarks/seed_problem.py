@@ -1,0 +1,104 @@
+"""The seed problem against bamojax, and against a loop in JAX written by hand for it alone.
+
+    uv run python tests/benchmarks/seed_problem.py [--repeats 3]
+
+Eight schools by sequential Monte Carlo with the same Gibbs kernels and settings, in double
+precision: 4 chains of 1,000 and of 10,000 particles, 100 moves at each temperature. The three take
+turns. Prints medians: seconds from the start of a process to its first result (cold), seconds of a
+second run in the same process (warm), moves of all variables per second, each as a multiple of
+bamojax's, and the log evidence, which is -36.1308. Of two cores nothing else should take any.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent.parent
+ENVIRONMENT = ROOT / ".benchmarks" / "bamojax"
+PINS = ["bamojax==0.4.3", "jax==0.12.0.1", "blackjax==1.7.1", "numpyro==0.22.0"]
+NAMES = ("bamojax", "bamopipe", "jax")
+
+
+class Run(NamedTuple):
+    """What one process took, and found."""
+
+    cold: float
+    warm: float
+    speed: float
+    log_evidence: float
+
+
+def install() -> str:
+    """Make bamojax's own environment; return its interpreter."""
+    python = ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        subprocess.run(["uv", "venv", "--quiet", ENVIRONMENT, "-p", sys.executable], check=True)
+        words = ["uv", "pip", "install", "--quiet", "--compile-bytecode", "-p", python, *PINS]
+        subprocess.run(list(map(str, words)), check=True)
+    return str(python)
+
+
+def run(name: str, python: str, num_particles: int) -> Run:
+    """Let one of the three do the work twice, in a process of its own."""
+    work = dict(
+        problem="seed_problem",
+        num_chains=4,
+        num_particles=num_particles,
+        num_mutations=100,
+        precision="float64",
+        repeats=2,
+    )
+    script = Path(__file__).parent / "peers" / f"with_{name}.py"
+    start = time.perf_counter()
+    done = subprocess.run(
+        [python, str(script), json.dumps(work)], capture_output=True, text=True, check=False
+    )
+    wall = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(f"{name}: {done.stderr}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    warm = found["seconds"][1]
+    return Run(
+        cold=wall - warm,
+        warm=warm,
+        speed=found["sweeps"][1] / warm / 1e6,
+        log_evidence=statistics.fmean(sum(found["log_evidence"], start=list[float]())),
+    )
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    pythons = {name: sys.executable for name in NAMES} | {"bamojax": install()}
+    print(f"{'':20}{'cold (s)':>16}{'warm (s)':>16}{'Msweeps/s':>16}  log evidence")
+    for num_particles in (1_000, 10_000):
+        found: dict[str, list[Run]] = {name: [] for name in NAMES}
+        for _ in range(options.repeats):
+            for name in NAMES:
+                found[name].append(run(name, pythons[name], num_particles))
+        medians = {
+            name: Run(*map(statistics.median, zip(*runs, strict=True)))
+            for name, runs in found.items()
+        }
+        peer = medians["bamojax"]
+        for name, one in medians.items():
+            cells = [
+                (one.cold, peer.cold / one.cold),
+                (one.warm, peer.warm / one.warm),
+                (one.speed, one.speed / peer.speed),
+            ]
+            numbers = "".join(f"{value:8.2f} ({ratio:4.1f}x)" for value, ratio in cells)
+            print(f"{num_particles:6,} {name:13}{numbers}  {one.log_evidence:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
