@@ -41,6 +41,7 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
     with _few_collections():
         prepare(frozen, threads)
 
+        # The first two are for functions below, which import them where they need them.
         from bamopipe import inference, posterior, programs, provenance  # noqa: F401
 
     files = {n: str(datafiles.place(entry)) for n, entry in frozen["data"]["files"].items()}

@@ -14,7 +14,6 @@ import gzip
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,30 +21,23 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from peers.work import ask
+
 PEERS = Path(__file__).parent / "peers"
 SIZES = [(4, 1_000), (4, 10_000), (1, 1_000_000)]
 PRECISIONS = ("float32", "float64")
 HEAD = f"{'':34}{'cold (s)':>10}{'warm (s)':>10}{'Msweeps/s':>11}   log evidence"
 
 
-def work_of(num_chains: int, num_particles: int, precision: str, repeats: int = 3) -> str:
-    """Describe a run to the scripts of peers."""
-    return json.dumps(
-        dict(
-            problem="seed_problem",
-            num_chains=num_chains,
-            num_particles=num_particles,
-            num_mutations=100,
-            precision=precision,
-            repeats=repeats,
-        )
-    )
+def settings_of(num_chains: int, num_particles: int, precision: str) -> dict:
+    """Return the settings of a run."""
+    sizes = dict(num_chains=num_chains, num_particles=num_particles, num_mutations=100)
+    return dict(precision=precision, **sizes)
 
 
 def row(name: str, python: str, num_chains: int, num_particles: int, precision: str) -> None:
     """Run one of the two and print what came out."""
-    command = [python, PEERS / f"with_{name}.py", work_of(num_chains, num_particles, precision)]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    done = ask(name, python, repeats=3, **settings_of(num_chains, num_particles, precision))
     what = f"{name:9} {num_chains} x {num_particles:,} {precision}"
     if done.returncode:
         print(f"{what:34}  failed: {done.stderr.strip().splitlines()[-1][:100]}", flush=True)
@@ -92,16 +84,15 @@ def profile(num_chains: int, num_particles: int, precision: str) -> None:
     """Print where the GPU's time goes in a warm run."""
     import jax
 
-    sys.argv = ["", work_of(num_chains, num_particles, precision)]
     sys.path.insert(0, str(PEERS))
-    import with_bamopipe
+    from with_bamopipe import seed_problem
 
-    engine = with_bamopipe.seed_problem()
-    engine.run(jax.random.key(0))
+    run = seed_problem(**settings_of(num_chains, num_particles, precision))
+    run(0)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             start = time.perf_counter()
-            engine.run(jax.random.key(1))
+            run(1)
             wall = time.perf_counter() - start
         (path,) = Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]

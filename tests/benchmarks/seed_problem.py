@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from peers.work import ask
+
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = ROOT / ".benchmarks" / "bamojax"
 PINS = ["bamojax==0.4.3", "jax==0.12.0.1", "blackjax==1.7.1", "numpyro==0.22.0"]
@@ -46,18 +48,15 @@ def install() -> str:
 
 def run(name: str, python: str, num_particles: int) -> Run:
     """Let one of the three do the work twice, in a process of its own."""
-    work = dict(
-        problem="seed_problem",
+    start = time.perf_counter()
+    done = ask(
+        name,
+        python,
+        repeats=2,
         num_chains=4,
         num_particles=num_particles,
         num_mutations=100,
         precision="float64",
-        repeats=2,
-    )
-    script = Path(__file__).parent / "peers" / f"with_{name}.py"
-    start = time.perf_counter()
-    done = subprocess.run(
-        [python, str(script), json.dumps(work)], capture_output=True, text=True, check=False
     )
     wall = time.perf_counter() - start
     if done.returncode:

@@ -1,27 +1,21 @@
-"""The work of a benchmark done by bamopipe.
+"""The seed problem done by bamopipe; see work.py."""
 
-python with_bamopipe.py '{"problem": "seed_problem", "num_particles": 1000, ...}'
-"""
-
-import json
-import sys
-import time
+from collections.abc import Callable
 
 import blackjax
 import distrax as dx
 import jax
 import numpy as np
 from tensorflow_probability.substrates.jax import bijectors as tfb
+from work import answer
 
 from bamopipe.base import Model
 from bamopipe.inference import SMCInference
 from bamopipe.samplers import gibbs_sampler
 
-WORK = json.loads(sys.argv[1])
 
-
-def seed_problem() -> SMCInference:
-    """Eight schools with the kernels of bamojax's own example."""
+def seed_problem(**settings) -> Callable[[int], tuple[list[float], float]]:
+    """Make eight schools with the kernels of bamojax's own example."""
     effects = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
     errors = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
     model = Model("eight schools")
@@ -38,29 +32,15 @@ def seed_problem() -> SMCInference:
         dict.fromkeys(("mu", "tau", "theta"), blackjax.normal_random_walk),
         dict(mu=dict(sigma=6.0), tau=dict(sigma=6.0), theta=dict(sigma=5.0 * np.eye(8))),
     )
-    return SMCInference(
-        model,
-        kernel,
-        num_particles=WORK["num_particles"],
-        num_mutations=WORK["num_mutations"],
-        num_chains=WORK["num_chains"],
-        precision=WORK["precision"],
-    )
+    engine = SMCInference(model, kernel, **settings)
 
-
-def main() -> None:
-    """Run again and again, and print the seconds of each run and what came out."""
-    engine = globals()[WORK["problem"]]()
-    seconds, log_evidence, sweeps = [], [], []
-    for seed in range(WORK["repeats"]):
-        start = time.perf_counter()
+    def run(seed: int) -> tuple[list[float], float]:
         result = engine.run(jax.random.key(seed))
-        seconds.append(time.perf_counter() - start)
-        log_evidence.append(result.log_evidence_chains.tolist())
         steps = sum(stage.num_mutations for stages in result.stages for stage in stages)
-        sweeps.append(steps * WORK["num_particles"])
-    print(json.dumps(dict(seconds=seconds, log_evidence=log_evidence, sweeps=sweeps)))
+        return result.log_evidence_chains.tolist(), steps * engine.num_particles
+
+    return run
 
 
 if __name__ == "__main__":
-    main()
+    answer(seed_problem)

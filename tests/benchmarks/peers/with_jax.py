@@ -1,26 +1,22 @@
-"""The work of a benchmark done by a loop in JAX, written by hand for this one model.
-
-python with_jax.py '{"problem": "seed_problem", "num_particles": 1000, ...}'
+"""The seed problem done by a loop in JAX, written by hand for this one model; see work.py.
 
 The yardstick of what a graph, kernels over it and an engine cost. It does what the particles of
 bamopipe do, by the same ways: blocks of 1,000 particles on all cores, densities reused, the same
 noise. It tells nobody of its progress, tunes nothing, keeps no checkpoint and no genealogy.
 """
 
-import json
 import os
-import sys
-import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from work import answer
 
 from bamopipe.samplers.normal import standard_normal
 
-WORK = json.loads(sys.argv[1])
 BLOCK = 1000
 EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])[:, None]
 ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])[:, None]
@@ -120,13 +116,12 @@ def reweigh(key, temperature, lik):
     return new, largest + jnp.log(jnp.mean(w)), jnp.minimum(ancestors, lik.size - 1)
 
 
-def run(key, pool) -> tuple[list[float], float]:
+def run(key, pool, num_chains, size, num_mutations) -> tuple[list[float], float]:
     """Run all chains; return log evidences and the number of sweeps."""
-    size = WORK["num_particles"]
     block = min(BLOCK, size)
-    found, sweeps = [], 0.0
+    sweeps = 0.0
     chains = []
-    for chain in range(WORK["num_chains"]):
+    for chain in range(num_chains):
         own = jax.random.fold_in(key, chain)
         chains.append([own, 0.0, 0.0, jax.device_get(start(own, size))])
     stage = 0
@@ -144,11 +139,11 @@ def run(key, pool) -> tuple[list[float], float]:
             for index in range(0, size, block):
                 part = tuple(leaf[..., index : index + block] for leaf in state)
                 items.append((chain, jax.random.fold_in(stage_key, index), part))
-            sweeps += size * WORK["num_mutations"]
+            sweeps += size * num_mutations
 
         def work(item):
             chain, key, part = item
-            return jax.device_get(move(key, WORK["num_mutations"], chain[1], part))
+            return jax.device_get(move(key, num_mutations, chain[1], part))
 
         moved = list(pool.map(work, items))
         for chain in chains:
@@ -157,23 +152,17 @@ def run(key, pool) -> tuple[list[float], float]:
                 chain[3] = tuple(
                     np.concatenate(leaves, axis=-1) for leaves in zip(*parts, strict=True)
                 )
-    found = [log_evidence for _, _, log_evidence, _ in chains]
-    return found, sweeps
+    return [log_evidence for _, _, log_evidence, _ in chains], sweeps
 
 
-def main() -> None:
-    """Run again and again, and print the seconds of each run and what came out."""
-    jax.config.update("jax_enable_x64", True)
-    seconds, log_evidence, sweeps = [], [], []
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for seed in range(WORK["repeats"]):
-            begin = time.perf_counter()
-            found, count = run(jax.random.key(seed), pool)
-            seconds.append(time.perf_counter() - begin)
-            log_evidence.append(found)
-            sweeps.append(count)
-    print(json.dumps(dict(seconds=seconds, log_evidence=log_evidence, sweeps=sweeps)))
+def seed_problem(
+    num_chains: int, num_particles: int, num_mutations: int, precision: str
+) -> Callable[[int], tuple[list[float], float]]:
+    """Make the loop."""
+    jax.config.update("jax_enable_x64", precision == "float64")
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    return lambda seed: run(jax.random.key(seed), pool, num_chains, num_particles, num_mutations)
 
 
 if __name__ == "__main__":
-    main()
+    answer(seed_problem)
