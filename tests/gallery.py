@@ -105,9 +105,10 @@ FEW_PARTICLES = (
     "inference.num_particles=200",
     "sampler.max_num_doublings=4",
 )
-# Of sampler=nuts: longer chains for what moves slowly, or rarely far.
+# Of sampler=nuts: longer chains for what moves slowly, or rarely far, and shorter steps where a
+# place is so narrow that some chains, with the usual steps, stay in it for hundreds of draws.
 NUTS: dict[str, tuple[str, ...]] = {
-    "ln_cass": ("inference.num_samples=4000",),
+    "ln_cass": ("inference.num_samples=4000", "sampler.target_acceptance_rate=0.99"),
     "expectancy_valence_hierarchical": ("inference.num_samples=2000",),
 }
 # What may not converge with these settings, and why. Where the run says so, only that it runs
