@@ -48,7 +48,8 @@ def about_run(item, caption, category):
     place = {"category": category, "caption": f"report/{caption}.rst"}
     if len(PLAN.by_name) > 2:
         return {**place, "subcategory": item, "labels": lambda w: {"run": run_title(w)}}
-    return {**place, "labels": lambda w: {"item": item, "run": run_title(w)}}
+    name = item if callable(item) else lambda w: item
+    return {**place, "labels": lambda w: {"item": name(w), "run": run_title(w)}}
 
 
 def about_all(item, caption="evidence", category="Evidence"):
@@ -78,9 +79,7 @@ localrules:
 # same reason rules get lists from functions.
 CONTENT = [
     *expand(f"{RUN}/summary.html", run=PLAN.by_name),
-    *expand(
-        f"{RUN}/figures/{[*FIGURES, *sorted(PLAN.figures)][-1]}.png", run=PLAN.by_name
-    ),
+    *expand(f"{RUN}/figures", run=PLAN.by_name),
     *expand(f"{HOME}/{{page}}.html", page=PLAN.pages),
 ]
 
@@ -174,20 +173,16 @@ rule plot:
         posterior=rules.diagnose.output.posterior,
         functions=PLAN.figure_sources,
     output:
-        [
-            report(
-                f"{RUN}/figures/{name}.png",
-                **about_run(name.replace("_", " "), name, category),
-            )
-            for name, category in FIGURES.items()
-        ],
-        [
-            report(
-                f"{RUN}/figures/{name}.png",
-                **about_run(name.replace("_", " "), "own", "Own figures"),
-            )
-            for name in PLAN.figures
-        ],
+        # One folder in place of a file each, which Snakemake would look at for every run.
+        report(
+            directory(f"{RUN}/figures"),
+            patterns=["{figure}.png"],
+            **about_run(
+                lambda w: w.figure.replace("_", " "),
+                "figures",
+                lambda w: FIGURES.get(w.figure, "Own figures"),
+            ),
+        ),
     log:
         f"{HOME}/logs/{{run}}.plot.log",
     params:
@@ -195,8 +190,10 @@ rule plot:
         figures=canonical(PLAN.figures),
         names=[*FIGURES],  # so that they are drawn again when there is one more
     shell:
-        "bamopipe plot {input.posterior} --out $(dirname {input.posterior})/figures"
-        " --settings {params.settings:q} --figures {params.figures:q} > {log} 2>&1"
+        "(rm -rf {output}.part"
+        " && bamopipe plot {input.posterior} --out {output}.part"
+        " --settings {params.settings:q} --figures {params.figures:q}"
+        " && mv {output}.part {output}) > {log} 2>&1"
 
 
 rule compare:

@@ -13,7 +13,6 @@ import yaml
 from bamopipe import index, plan
 from bamopipe.errors import UserError, nearest
 from bamopipe.index import RESULTS
-from bamopipe.plots import FIGURES
 
 # What Snakemake says, and how a person says it; {} are the files or values that it names.
 REASONS = {
@@ -78,8 +77,7 @@ def _explain(home: Path, name: str) -> Iterator[str]:
         yield from _other_settings(home, name, made)
         return
     run = made.by_name[name]
-    targets = [f"{home}/{name}/figures/{figure}.png" for figure in (*FIGURES, *made.figures)]
-    targets += [f"{home}/{name}/summary.html", *made.blocks(run)]
+    targets = [f"{home}/{name}/figures", f"{home}/{name}/summary.html", *made.blocks(run)]
     jobs = list(_reasons(_dry_run(request, targets)))
     yield from (f"{rule}: {reason}" for rule, reason in jobs)
     if not jobs:
