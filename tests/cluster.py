@@ -8,6 +8,7 @@ a device that is always empty, so what is tested is who gets what, not how fast 
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import shutil
 import socket
@@ -80,6 +81,8 @@ def obstacle() -> str:
     missing = [program for program in PROGRAMS if not shutil.which(program)]
     if missing:
         return f"no {missing[0]}: apt-get install slurm-wlm slurm-client munge"
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        return "no plugin of Snakemake's: uv sync --extra slurm"
     if os.geteuid() != 0:
         return "only root can start Slurm's daemons"
     conf = ETC / "slurm.conf"
