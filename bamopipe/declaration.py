@@ -1,9 +1,9 @@
 """What a person gives to `Model.add_node`, read into plain form."""
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import xarray as xr
 
 from bamopipe.distributions import adapter
 from bamopipe.errors import UserError
@@ -101,7 +101,7 @@ def in_order(value, dims: tuple[str, ...] | None, coords: Mapping[str, np.ndarra
     what
         What to call the value in errors.
     """
-    if not isinstance(value, xr.DataArray) or dims is None:
+    if not _is_data_array(value) or dims is None:
         return value
     if set(value.dims) != set(dims):
         raise UserError(
@@ -126,11 +126,17 @@ def labels_of(
 ) -> dict[str, np.ndarray]:
     """Return an xarray.DataArray's labels along `dims`, in the order of `coords` if the same."""
     found = {}
-    if isinstance(value, xr.DataArray):
+    if _is_data_array(value):
         for dim in (dim for dim in dims or () if dim in value.coords):
             labels, known = value[dim].values, coords.get(dim, np.array([]))
             found[dim] = known if set(labels.tolist()) == set(known.tolist()) else labels
     return found
+
+
+def _is_data_array(value) -> bool:
+    """Tell whether a value is from xarray, which takes half a second to import."""
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(value, xarray.DataArray)
 
 
 def read_coords(coords) -> dict[str, np.ndarray]:

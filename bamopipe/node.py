@@ -379,7 +379,9 @@ def _find_impossible(node: Node, holds: Callable, examples) -> tuple[int, ...] |
     if hangs_on_unknown(closed.jaxpr.outvars):
         return None
     dummies = [jnp.zeros(a.shape, a.dtype) for a in jax.tree.leaves(examples)]
-    (flags,) = jax.core.eval_jaxpr(closed.jaxpr, closed.consts, *dummies)
+    # As one program, since each operation alone would be compiled by itself.
+    evaluate = jax.jit(functools.partial(jax.core.eval_jaxpr, closed.jaxpr))
+    (flags,) = evaluate(closed.consts, *dummies)
     flags = np.asarray(flags)
     if node.missing is not None:
         flags = flags | node.missing

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import distrax as dx
-import jax.numpy as jnp
+import jax
 import numpy as np
 from tensorflow_probability.substrates import jax as tfp
 
@@ -58,8 +58,9 @@ def _range(family: Any, name: str) -> tuple[float, float]:
     properties = family.parameter_properties()
     try:
         bijector = properties[name].default_constraining_bijector_fn()
-        below, above = bijector.inverse(jnp.float32(-1.0)), bijector.inverse(jnp.float32(2.0))
-        return 0.0 if jnp.isnan(below) else -np.inf, 1.0 if jnp.isnan(above) else np.inf
+        # At once, since each operation alone would be compiled by itself.
+        below, above = jax.jit(lambda: (bijector.inverse(-1.0), bijector.inverse(2.0)))()
+        return 0.0 if np.isnan(below) else -np.inf, 1.0 if np.isnan(above) else np.inf
     except (LookupError, NotImplementedError, TypeError, ValueError):
         # TFP knows no range, or one of vectors.
         return -np.inf, np.inf

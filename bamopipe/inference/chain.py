@@ -1,7 +1,7 @@
 """One chain of sequential Monte Carlo, as it rests between two stages."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,6 +124,11 @@ def particles_first(blocks: Any) -> np.ndarray:
     """Turn (block, ..., particle) into (particle, ...)."""
     blocks = np.asarray(blocks)
     return np.moveaxis(blocks, -1, 1).reshape(-1, *blocks.shape[1:-1])
+
+
+def zeros(function: Callable[[], Any]) -> Any:
+    """Return zeros in the shape of what a function returns, without calling it."""
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(function))
 
 
 def stack(states: list[State]) -> State:

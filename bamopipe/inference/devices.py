@@ -93,10 +93,19 @@ class Dealer:
                         waiting.get_nowait()
         return [result for part in results for result in part]
 
-    def warm(self, program: partial, item: tuple) -> None:
-        """Compile a program for every device, by a call that does no work."""
+    def warm(self, program: partial, item: tuple, *others: Callable[[], Any]) -> None:
+        """Compile a program for every device, and others beside it, by calls that do no work."""
+        calls = [*others]
         for device, constants in self._placed:
-            jax.block_until_ready(self._call(program, device, constants, [item]))
+            calls.append(partial(self._call, program, device, constants, [item]))
+
+        def work(call: Callable[[], Any]) -> None:
+            with precision_context(self._precision):
+                jax.block_until_ready(call())
+
+        with ThreadPoolExecutor(len(calls)) as pool:
+            for done in [pool.submit(work, call) for call in reversed(calls)]:
+                done.result()
 
     def _call(self, program: partial, device, constants: tuple, part: list[tuple]) -> list:
         """Return what a program makes of up to as many items as are done at once."""

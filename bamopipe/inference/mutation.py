@@ -39,14 +39,14 @@ def mutate(
     key: Array,
     temperature: Array,
     most: Array,
-    low: Array,
+    low: Array | None,
     parameters: dict[str, Parameters],
     state: State,
 ) -> tuple[State, Mutation]:
-    """Step the kernel until the particles have forgotten where they started.
+    """Step the kernel a number of times, or until the particles have forgotten where they started.
 
-    After 1, 2, 4, ... steps their correlation with the start is measured; once it is low, as many
-    steps again are made.
+    Where that is asked, their correlation with the start is measured after 1, 2, 4, ... steps; once
+    it is low, as many steps again are made.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def mutate(
     most
         How many steps at most.
     low
-        The highest correlation with its start that any coordinate may have half-way; -inf for
-        `most` steps in any case.
+        The highest correlation with its start that any coordinate may have half-way. For `most`
+        steps in any case -inf or, for a program that does not measure at all, None.
     parameters
         From `Kernel.tune`.
     state
@@ -68,10 +68,13 @@ def mutate(
         bounds = fences(start)
         return _standardised(start, bounds), bounds
 
-    # Quantiles take as long as some steps do.
-    measures = low > -jnp.inf
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(measure, state))
-    start, bounds = jax.lax.cond(measures, measure, lambda state: nothing, state)
+    if low is not None:
+        # Quantiles take as long as some steps do.
+        measures = low > -jnp.inf
+        unmeasured = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(measure, state)
+        )
+        start, bounds = jax.lax.cond(measures, measure, lambda state: unmeasured, state)
 
     def is_low(state):
         now = _standardised(_features(target, state), bounds)
@@ -90,9 +93,10 @@ def mutate(
                 n: flag | info.is_nan[n] if n in info.is_nan else flag for n, flag in is_nan.items()
             }
         count = count + 1
-        is_due = measures & (goal == most) & (jnp.bitwise_count(count) == 1)
-        is_done = jax.lax.cond(is_due, is_low, lambda state: jnp.array(False), state)
-        goal = jnp.where(is_done, jnp.minimum(2 * count, most), goal)
+        if low is not None:
+            is_due = measures & (goal == most) & (jnp.bitwise_count(count) == 1)
+            is_done = jax.lax.cond(is_due, is_low, lambda state: jnp.array(False), state)
+            goal = jnp.where(is_done, jnp.minimum(2 * count, most), goal)
         return count, goal, state, kernel.adapt(parameters, infos), accepted, is_nan
 
     accepted = {block.name: jnp.zeros_like(temperature) for block in kernel.blocks}

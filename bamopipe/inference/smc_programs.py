@@ -27,7 +27,9 @@ def draw(
     """Draw a block of particles from the prior."""
     key = _key(chain_key, "prior", block)
     keys = jax.random.split(key, block_size)
-    return kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
+    position = jax.vmap(target.sample_prior, out_axes=-1)(keys)
+    # Put together by itself, or XLA draws once more for every factor that looks at a draw.
+    return kernel.init(target, jax.lax.optimization_barrier(position))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -90,7 +92,7 @@ def move(
     stage: Array,
     block: Array,
     temperature: Array,
-    until: tuple[Array, Array],
+    until: tuple[Array, Array | None],
     parameters: dict[str, Parameters],
     state: State,
 ) -> tuple[State, Mutation]:

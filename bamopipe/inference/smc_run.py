@@ -17,7 +17,7 @@ from jax import Array
 from bamopipe.errors import UserError
 from bamopipe.evidence.clusters import Clusters
 from bamopipe.evidence.genealogy import Genealogy
-from bamopipe.inference.chain import Chain, particles_first, stack
+from bamopipe.inference.chain import Chain, particles_first, stack, zeros
 from bamopipe.inference.checkpoint import Checkpoint
 from bamopipe.inference.devices import Dealer, particles_per_block
 from bamopipe.inference.keys import purpose
@@ -101,20 +101,24 @@ class Run:
         return [chain for chain in self.chains if chain.status is None]
 
     def _compile(self) -> None:
-        """Compile every program before the clock of sampling starts."""
+        """Compile every program before the clock of sampling starts, by calls without work."""
         key, nothing, half = self.chain_keys[0], np.int64(0), self.dtype.type(0.5)
         parameters = self._first_parameters()
-        state = self.dealer.rest(self._draw(key, 0))
+        start = partial(self._draw, key, 0)
+        state = zeros(start)
         stacked = stack([state] * self.num_blocks)
-        goal = Goal(self.dtype.type(1), self.dtype.type(0))
         if self.engine.scheme == "persistent":
-            tuned = tune(self.engine.mcmc_kernel, parameters, stacked.position, self.engine.target)
+            prepare = partial(
+                tune, self.engine.mcmc_kernel, parameters, stacked.position, self.engine.target
+            )
+            tuned = zeros(prepare)
         else:
-            stacked, tuned, _ = self._reweigh(key, 0, stacked, parameters, half, 0, goal)
-            state = jax.tree.map(lambda leaf: leaf[0], stacked)
-        state, tuned = self.dealer.rest(state), jax.device_get(tuned)
-        until = nothing, self.dtype.type(0)
-        self.dealer.warm(self.move, (key, nothing, nothing, half, until, tuned, state))
+            goal = Goal(self.dtype.type(1), self.dtype.type(0))
+            prepare = partial(self._reweigh, key, 0, stacked, parameters, half, 0, goal)
+            _, tuned, _ = zeros(prepare)
+        until = nothing, self._until(half)[1]
+        item = (key, nothing, nothing, half, until, tuned, state)
+        self.dealer.warm(self.move, item, start, prepare)
 
     def _fly_pilot(self) -> list[Stage]:
         """Find how many mutations it takes to forget, by a chain of one block of its own.
@@ -137,11 +141,11 @@ class Run:
             pilot._stage()
         return pilot.chains[0].stages
 
-    def _until(self, temperature) -> tuple[np.int64, np.floating]:
+    def _until(self, temperature) -> tuple[np.int64, np.floating | None]:
         """Return the number of mutations, and the correlation with their start that ends them."""
         engine, never = self.engine, self.dtype.type(-np.inf)
         if engine.num_mutations is not None:
-            return np.int64(engine.num_mutations), never
+            return np.int64(engine.num_mutations), None
         if self.is_pilot:
             low = low_correlation(engine.target, self.block_size)
             return np.int64(engine.max_mutations), self.dtype.type(low)
