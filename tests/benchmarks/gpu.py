@@ -37,7 +37,9 @@ def settings_of(num_chains: int, num_particles: int, precision: str) -> dict:
 
 def row(name: str, python: str, num_chains: int, num_particles: int, precision: str) -> None:
     """Run one of the two and print what came out."""
-    done = ask(name, python, repeats=3, **settings_of(num_chains, num_particles, precision))
+    done = ask(
+        name, python, "seed_problem", repeats=3, **settings_of(num_chains, num_particles, precision)
+    )
     what = f"{name:9} {num_chains} x {num_particles:,} {precision}"
     if done.returncode:
         print(f"{what:34}  failed: {done.stderr.strip().splitlines()[-1][:100]}", flush=True)

@@ -52,6 +52,7 @@ def run(name: str, python: str, num_particles: int) -> Run:
     done = ask(
         name,
         python,
+        "seed_problem",
         repeats=2,
         num_chains=4,
         num_particles=num_particles,

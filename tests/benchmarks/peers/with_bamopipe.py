@@ -1,4 +1,4 @@
-"""The seed problem done by bamopipe; see work.py."""
+"""The problems done by bamopipe; see work.py."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,25 @@ import blackjax
 import distrax as dx
 import jax
 import numpy as np
+import pandas as pd
+from problems import data
 from tensorflow_probability.substrates.jax import bijectors as tfb
-from work import answer
+from work import Found, answer
 
 from bamopipe.base import Model
-from bamopipe.inference import SMCInference
-from bamopipe.samplers import gibbs_sampler
+from bamopipe.inference import MCMCInference, SMCInference
+from bamopipe.models import (
+    eight_schools,
+    expectancy_valence_hierarchical,
+    gp_regression,
+    growth_mixture,
+    logistic_regression,
+)
+from bamopipe.samplers import gibbs_sampler, mcmc_sampler
+from bamopipe.target import compile_target
 
 
-def seed_problem(**settings) -> Callable[[int], tuple[list[float], float]]:
+def seed_problem(**settings) -> Callable[[int], Found]:
     """Make eight schools with the kernels of bamojax's own example."""
     effects = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
     errors = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
@@ -34,13 +44,102 @@ def seed_problem(**settings) -> Callable[[int], tuple[list[float], float]]:
     )
     engine = SMCInference(model, kernel, **settings)
 
-    def run(seed: int) -> tuple[list[float], float]:
+    def run(seed: int) -> Found:
         result = engine.run(jax.random.key(seed))
         steps = sum(stage.num_mutations for stages in result.stages for stage in stages)
-        return result.log_evidence_chains.tolist(), steps * engine.num_particles
+        log_evidence = result.log_evidence_chains.tolist()
+        return {"log_evidence": log_evidence, "sweeps": steps * engine.num_particles}
 
     return run
 
 
+def evidence(problem: str, kernel: str, **settings) -> Callable[[int], Found]:
+    """Make sequential Monte Carlo that finds the number of moves itself."""
+    model = model_of(problem)
+    engine = SMCInference(model, KERNELS[kernel](model), **settings)
+    return lambda seed: {
+        "log_evidence": engine.run(jax.random.key(seed)).log_evidence_chains.tolist()
+    }
+
+
+def draws(problem: str, num_samples: int) -> Callable[[int], Found]:
+    """Make NUTS, four chains."""
+    model = model_of(problem)
+    engine = MCMCInference(model, KERNELS["nuts"](model), num_samples=num_samples, num_chains=4)
+    target = compile_target(model)
+    follow = jax.jit(
+        jax.vmap(jax.vmap(lambda position: position | target.deterministics(position)))
+    )
+
+    def run(seed: int) -> Found:
+        found = engine.run(jax.random.key(seed)).draws
+        with jax.enable_x64(True):
+            found = jax.device_get(follow(found))
+        return {"draws": {name: found[name] for name in KEPT[problem]}}
+
+    return run
+
+
+KERNELS = {
+    "gibbs": gibbs_sampler,
+    "hmc": lambda model: mcmc_sampler(model, blackjax.hmc),
+    "nuts": lambda model: mcmc_sampler(model, blackjax.nuts),
+    "random_walk": lambda model: mcmc_sampler(model, blackjax.normal_random_walk),
+}
+KEPT = {
+    "eight_schools": ("mu", "tau", "theta"),
+    "growth_mixture": ("eta", "sigma", "weight"),
+    "expectancy_valence": ("mu", "sigma", "z"),
+    "logistic": ("intercept", "slope"),
+    "gp": ("amplitude", "lengthscale", "noise"),
+}
+
+
+def model_of(problem: str) -> Model:
+    """Make a problem with one of bamopipe's own models."""
+    table = data(problem)
+    if problem == "eight_schools":
+        schools = pd.DataFrame({"school": range(8), "y": table["effect"], "sd": table["error"]})
+        make, tables = eight_schools, {"schools": schools}
+        priors = {"mu": dx.Normal(0.0, 10.0), "tau": log_normal(5.0, 1.0)}
+    elif problem == "growth_mixture":
+        rows = [
+            (student, occasion, score)
+            for student, scores in enumerate(table["score"])
+            for occasion, score in enumerate(scores)
+        ]
+        scores = pd.DataFrame(rows, columns=["student", "occasion", "score"])
+        make, tables = growth_mixture, {"scores": scores}
+        priors = {
+            "eta": dx.Normal(0.0, 2.0),
+            "sigma": log_normal(0.0, 1.0),
+            "logits": dx.Normal(0.0, 1.0),
+            "num_lines": 4,
+        }
+    elif problem == "expectancy_valence":
+        trial, subject = np.indices(table["choice"].shape)
+        columns = {"trial": trial, "subject": subject, **table, "choice": table["choice"] + 1}
+        trials = pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
+        make, tables = expectancy_valence_hierarchical, {"trials": trials}
+        priors = {"mu": dx.Normal(0.0, 1.0), "sigma": dx.Uniform(0.0, 1.5)}
+    elif problem == "logistic":
+        rows = pd.DataFrame(table["x"]).add_prefix("x").assign(y=table["y"])
+        make, tables = logistic_regression, {"table": rows}
+        priors = {"intercept": dx.Normal(0.0, 2.0), "slope": dx.Normal(0.0, 1.0)}
+    else:
+        make, tables = gp_regression, {"curve": pd.DataFrame(table)}
+        priors = {
+            "amplitude": log_normal(0.0, 1.0),
+            "lengthscale": log_normal(0.0, 1.0),
+            "noise": log_normal(-1.0, 1.0),
+        }
+    return make.model(tables, **priors)
+
+
+def log_normal(mu: float, sigma: float):
+    """Make a log-normal prior."""
+    return dx.Transformed(dx.Normal(mu, sigma), tfb.Exp())
+
+
 if __name__ == "__main__":
-    answer(seed_problem)
+    answer(seed_problem, evidence, draws)

@@ -13,7 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from work import answer
+from work import Found, answer
 
 from bamopipe.samplers.normal import standard_normal
 
@@ -116,7 +116,7 @@ def reweigh(key, temperature, lik):
     return new, largest + jnp.log(jnp.mean(w)), jnp.minimum(ancestors, lik.size - 1)
 
 
-def run(key, pool, num_chains, size, num_mutations) -> tuple[list[float], float]:
+def run(key, pool, num_chains, size, num_mutations) -> Found:
     """Run all chains; return log evidences and the number of sweeps."""
     block = min(BLOCK, size)
     sweeps = 0.0
@@ -152,12 +152,12 @@ def run(key, pool, num_chains, size, num_mutations) -> tuple[list[float], float]
                 chain[3] = tuple(
                     np.concatenate(leaves, axis=-1) for leaves in zip(*parts, strict=True)
                 )
-    return [log_evidence for _, _, log_evidence, _ in chains], sweeps
+    return {"log_evidence": [log_evidence for _, _, log_evidence, _ in chains], "sweeps": sweeps}
 
 
 def seed_problem(
     num_chains: int, num_particles: int, num_mutations: int, precision: str
-) -> Callable[[int], tuple[list[float], float]]:
+) -> Callable[[int], Found]:
     """Make the loop."""
     jax.config.update("jax_enable_x64", precision == "float64")
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
