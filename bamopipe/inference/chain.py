@@ -1,8 +1,9 @@
 """One chain of sequential Monte Carlo, as it rests between two stages."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -126,9 +127,11 @@ def particles_first(blocks: Any) -> np.ndarray:
     return np.moveaxis(blocks, -1, 1).reshape(-1, *blocks.shape[1:-1])
 
 
-def zeros(function: Callable[[], Any]) -> Any:
-    """Return zeros in the shape of what a function returns, without calling it."""
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(function))
+def zeros(call: partial) -> Any:
+    """Return zeros in the shape of what a call of a compiled program returns, without making it."""
+    program: Any = call.func
+    shapes = program.eval_shape(*call.args)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def stack(states: list[State]) -> State:

@@ -104,7 +104,7 @@ class Run:
         """Compile every program before the clock of sampling starts, by calls without work."""
         key, nothing, half = self.chain_keys[0], np.int64(0), self.dtype.type(0.5)
         parameters = self._first_parameters()
-        start = partial(self._draw, key, 0)
+        start = self._drawing(key, 0)
         state = zeros(start)
         stacked = stack([state] * self.num_blocks)
         if self.engine.scheme == "persistent":
@@ -114,7 +114,7 @@ class Run:
             tuned = zeros(prepare)
         else:
             goal = Goal(self.dtype.type(1), self.dtype.type(0))
-            prepare = partial(self._reweigh, key, 0, stacked, parameters, half, 0, goal)
+            prepare = self._reweighing(key, 0, stacked, parameters, half, 0, goal)
             _, tuned, _ = zeros(prepare)
         until = nothing, self._until(half)[1]
         item = (key, nothing, nothing, half, until, tuned, state)
@@ -162,7 +162,8 @@ class Run:
         """Draw all particles from the prior."""
         engine = self.engine
         for key in self.chain_keys:
-            state = stack([self.dealer.rest(self._draw(key, b)) for b in range(self.num_blocks)])
+            drawn = [self._drawing(key, block)() for block in range(self.num_blocks)]
+            state = stack([self.dealer.rest(state) for state in drawn])
             chain = Chain(
                 key=key,
                 parameters=self._first_parameters(),
@@ -189,9 +190,10 @@ class Run:
                 self._keep(chain, chain.pool)
             self.chains.append(chain)
 
-    def _draw(self, chain_key, block: int) -> State:
+    def _drawing(self, chain_key, block: int) -> partial:
         engine = self.engine
-        return draw(engine.mcmc_kernel, self.block_size, engine.target, chain_key, np.int64(block))
+        place = chain_key, np.int64(block)
+        return partial(draw, engine.mcmc_kernel, self.block_size, engine.target, *place)
 
     def _goal(self, temperature: np.floating) -> tuple[int, Goal]:
         """Return the segment of the path, and how far the next step may go on it."""
@@ -203,9 +205,10 @@ class Run:
             target_ess = 0.0
         return segment, Goal(limit, self.dtype.type(target_ess))
 
-    def _reweigh(self, key, stage: int, state: State, parameters, temperature, segment, goal):
+    def _reweighing(self, key, stage: int, state: State, parameters, temperature, segment, goal):
         engine = self.engine
-        return reweigh_and_tune(
+        return partial(
+            reweigh_and_tune,
             engine.mcmc_kernel,
             self.path,
             engine.resampling_fn,
@@ -229,7 +232,7 @@ class Run:
             if chain.pool is not None:
                 state, tuned, found = self._reweigh_pool(chain, chain.pool, goal)
             else:
-                state, *others = self._reweigh(
+                state, *others = self._reweighing(
                     chain.key,
                     stage,
                     chain.state,
@@ -237,7 +240,7 @@ class Run:
                     chain.temperature,
                     segment,
                     goal,
-                )
+                )()
                 state, (tuned, found) = self.dealer.rest(state), jax.device_get(others)
             if not found.temperature > chain.temperature:
                 chain.status = (
