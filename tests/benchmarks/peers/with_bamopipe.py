@@ -6,20 +6,12 @@ import blackjax
 import distrax as dx
 import jax
 import numpy as np
-import pandas as pd
 from problems import data
 from tensorflow_probability.substrates.jax import bijectors as tfb
 from work import Found, answer
 
 from bamopipe.base import Model
 from bamopipe.inference import MCMCInference, SMCInference
-from bamopipe.models import (
-    eight_schools,
-    expectancy_valence_hierarchical,
-    gp_regression,
-    growth_mixture,
-    logistic_regression,
-)
 from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 from bamopipe.target import compile_target
 
@@ -97,6 +89,17 @@ KEPT = {
 
 def model_of(problem: str) -> Model:
     """Make a problem with one of bamopipe's own models."""
+    # Here, since the seed problem needs none of it.
+    import pandas as pd
+
+    from bamopipe.models import (
+        eight_schools,
+        expectancy_valence_hierarchical,
+        gp_regression,
+        growth_mixture,
+        logistic_regression,
+    )
+
     table = data(problem)
     if problem == "eight_schools":
         schools = pd.DataFrame({"school": range(8), "y": table["effect"], "sd": table["error"]})
