@@ -14,7 +14,7 @@ from tensorflow_probability.substrates import jax as tfp
 import exact
 from bamopipe.base import Model
 from bamopipe.errors import UserError
-from bamopipe.inference import SMCInference, paths, smc_run
+from bamopipe.inference import SMCInference, paths, smc_programs, smc_run
 from bamopipe.inference.persistent import Pool
 from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 from bamopipe.samplers.base import State
@@ -197,6 +197,32 @@ def test_planted_defects_are_found(plant, way, monkeypatch):
     wrong = faults(make_engine(**WAYS[way]).run(jax.random.key(8)))
     jax.clear_caches()
     assert wrong
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_mutations": 3},
+        {"num_particles": 500},  # with several blocks, the pilot reweighs fewer particles
+        {"num_mutations": 9, "scheme": "waste_free"},
+        {"num_mutations": 3, "scheme": "persistent"},
+        {"num_mutations": 3, "data_blocks": 2},
+    ],
+)
+def test_all_is_compiled_before_the_clock_of_sampling(settings, monkeypatch):
+    """And nothing else: what is compiled beforehand is what is used."""
+    programs = ("draw", "move", "reweigh_and_tune", "tune")
+    sizes = []
+
+    def measure():
+        sizes.append({name: getattr(smc_programs, name)._cache_size() for name in programs})
+
+    compile_all = smc_run.Run._compile
+    monkeypatch.setattr(smc_run.Run, "_compile", lambda run: (compile_all(run), measure()))
+    jax.clear_caches()
+    make_engine(**{"num_particles": 2100, "num_chains": 2, **settings}).run(jax.random.key(0))
+    measure()
+    assert sizes[0] == sizes[1]
 
 
 def test_waste_free_keeps_every_step():

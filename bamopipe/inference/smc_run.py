@@ -115,7 +115,8 @@ class Run:
         else:
             goal = Goal(self.dtype.type(1), self.dtype.type(0))
             prepare = self._reweighing(key, 0, stacked, parameters, half, 0, goal)
-            _, tuned, _ = zeros(prepare)
+            stacked, tuned, _ = zeros(prepare)
+            state = jax.tree.map(lambda leaf: leaf[0], stacked)
         until = nothing, self._until(half)[1]
         item = (key, nothing, nothing, half, until, tuned, state)
         self.dealer.warm(self.move, item, start, prepare)
@@ -162,8 +163,8 @@ class Run:
         """Draw all particles from the prior."""
         engine = self.engine
         for key in self.chain_keys:
-            drawn = [self._drawing(key, block)() for block in range(self.num_blocks)]
-            state = stack([self.dealer.rest(state) for state in drawn])
+            drawing = [self._drawing(key, block) for block in range(self.num_blocks)]
+            state = stack([self.dealer.rest(draw_block()) for draw_block in drawing])
             chain = Chain(
                 key=key,
                 parameters=self._first_parameters(),
