@@ -3,8 +3,8 @@
     uv run python tests/benchmarks/same_answer.py [--problems gp ...] [--repeats 3] [--limit 300]
 
 The problems are those of peers/problems.py, the same data and priors for all, in double precision.
-Each program is used as its documentation recommends, in an environment of its own with the versions
-below. Two questions, each asked in processes that take turns:
+Each program is used as its documentation recommends, in an environment of its own
+(peers/environments.py). Two questions, each asked of one program after the other, in processes:
 
 - a log evidence with a standard error of 0.02: seconds times the square of how much larger the
   standard deviation of its estimates is, between all chains and repeats;
@@ -12,7 +12,7 @@ below. Two questions, each asked in processes that take turns:
 
 Prints both from the start of a process (cold: what the first run takes longer, and imports, come on
 top) and within one (warm). A program that needs longer than the limit for its runs is left out, and
-said to be. Of two cores nothing else should take any; it takes two hours.
+said to be. Of two cores nothing else should take any.
 """
 
 import argparse
@@ -20,22 +20,12 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
-from pathlib import Path
 
+from peers.environments import python_of
 from peers.problems import NAMES
 from peers.work import ask
 
-ROOT = Path(__file__).parent.parent.parent
-ENVIRONMENTS = ROOT / ".benchmarks"
-JAX = ["jax==0.12.0.1", "arviz==1.3.0"]
-PINS = {
-    "bamojax": ["bamojax==0.4.3", "jax==0.12.0.1", "blackjax==1.7.1", "numpyro==0.22.0"],
-    "numpyro": ["numpyro==0.22.0", *JAX],
-    "pymc": ["pymc==6.4.0", "arviz==1.3.0"],
-    "pocomc": ["pocomc==1.2.6", *JAX],
-}
 EVIDENCE = {
     "bamopipe": {"num_chains": 4, "num_particles": 1000},
     "bamojax": {"num_chains": 4, "num_particles": 1000, "num_mutations": 100},
@@ -54,24 +44,12 @@ DRAWS = ("bamopipe", "numpyro", "pymc", "blackjax")
 STANDARD_ERROR, EFFECTIVE = 0.02, 4000
 
 
-def install(name: str) -> str:
-    """Make a program's own environment, if it needs one; return its interpreter."""
-    if name not in PINS:
-        return sys.executable
-    python = ENVIRONMENTS / name / "bin" / "python"
-    if not python.exists():
-        environment = python.parent.parent
-        subprocess.run(["uv", "venv", "--quiet", environment, "-p", sys.executable], check=True)
-        words = ["uv", "pip", "install", "--quiet", "--compile-bytecode", "-p", python]
-        subprocess.run([*map(str, words), *PINS[name]], check=True)
-    return str(python)
-
-
 def measure(name: str, work: str, repeats: int, limit: float, **settings) -> dict | str:
     """Let a program do its work; return what it took and found, or why it did not."""
+    python = python_of(name)
     start = time.perf_counter()
     try:
-        done = ask(name, install(name), work, repeats, limit, **settings)
+        done = ask(name, python, work, repeats, limit, **settings)
     except subprocess.TimeoutExpired:
         return f"more than {limit / repeats:.0f} s for each of {repeats} runs"
     wall = time.perf_counter() - start

@@ -21,12 +21,15 @@ from pathlib import Path
 import distrax as dx
 import jax
 import numpy as np
+import pandas as pd
 import tensorflow_probability.substrates.jax as tfp
 
 from bamopipe.base import Model
 from bamopipe.inference import SMCInference
+from bamopipe.models import eight_schools
 from bamopipe.samplers import gibbs_sampler
 
+ROOT = Path(__file__).parent.parent.parent
 SIZES = {
     "particles": [1_000, 10_000, 100_000, 1_000_000],
     "chains": [1, 10, 100, 1_000],
@@ -37,20 +40,11 @@ SIZES = {
 MEMORY = {"moves": [10, 100, 1_000], "temperatures": [3, 30, 300]}
 
 
-def eight_schools() -> Model:
-    """Build the model of the seed problem."""
-    effects = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
-    errors = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
-    model = Model("eight schools")
+def schools() -> Model:
+    """Build bamopipe's own model with the priors of the seed problem."""
+    data = {"schools": pd.read_csv(ROOT / "data" / "eight_schools.csv")}
     log_normal = dx.Transformed(dx.Normal(5.0, 1.0), tfp.bijectors.Exp())
-    parents = {
-        "loc": model.add_node("mu", distribution=dx.Normal(0.0, 10.0)),
-        "scale": model.add_node("tau", distribution=log_normal),
-    }
-    theta = model.add_node("theta", distribution=dx.Normal, parents=parents, shape=8)
-    parents = {"loc": theta, "scale": errors}
-    model.add_node("y", distribution=dx.Normal, parents=parents, observations=effects)
-    return model
+    return eight_schools.model(data, mu=dx.Normal(0.0, 10.0), tau=log_normal)
 
 
 def hierarchy(num_groups: int) -> Model:
@@ -86,7 +80,7 @@ def work(axis: str, size: int) -> Callable[[int], object]:
     """Make a function of a seed that does the work of one size along one axis."""
     given = {"num_particles": 1_000, "num_chains": 1, "num_mutations": 10}
     temperatures = [0.01, 0.1, 1.0]
-    model = eight_schools()
+    model = schools()
     if axis == "particles":
         given["num_particles"] = size
     elif axis == "chains":

@@ -13,17 +13,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
+from peers.environments import python_of
 from peers.work import ask
 
-ROOT = Path(__file__).parent.parent.parent
-ENVIRONMENT = ROOT / ".benchmarks" / "bamojax"
-PINS = ["bamojax==0.4.3", "jax==0.12.0.1", "blackjax==1.7.1", "numpyro==0.22.0"]
 NAMES = ("bamojax", "bamopipe", "jax")
 
 
@@ -36,18 +32,9 @@ class Run(NamedTuple):
     log_evidence: float
 
 
-def install() -> str:
-    """Make bamojax's own environment; return its interpreter."""
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        subprocess.run(["uv", "venv", "--quiet", ENVIRONMENT, "-p", sys.executable], check=True)
-        words = ["uv", "pip", "install", "--quiet", "--compile-bytecode", "-p", python, *PINS]
-        subprocess.run(list(map(str, words)), check=True)
-    return str(python)
-
-
-def run(name: str, python: str, num_particles: int) -> Run:
+def run(name: str, num_particles: int) -> Run:
     """Let one of the three do the work twice, in a process of its own."""
+    python = python_of(name)
     start = time.perf_counter()
     done = ask(
         name,
@@ -78,13 +65,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    pythons = {name: sys.executable for name in NAMES} | {"bamojax": install()}
     print(f"{'':20}{'cold (s)':>16}{'warm (s)':>16}{'Msweeps/s':>16}  log evidence")
     for num_particles in (1_000, 10_000):
         found: dict[str, list[Run]] = {name: [] for name in NAMES}
         for _ in range(options.repeats):
             for name in NAMES:
-                found[name].append(run(name, pythons[name], num_particles))
+                found[name].append(run(name, num_particles))
         medians = {
             name: Run(*map(statistics.median, zip(*runs, strict=True)))
             for name, runs in found.items()

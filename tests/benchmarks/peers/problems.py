@@ -14,7 +14,15 @@ from pathlib import Path
 import numpy as np
 
 DATA = Path(__file__).parent.parent.parent.parent / "data"
-NAMES = ("eight_schools", "growth_mixture", "expectancy_valence", "logistic", "gp")
+KEPT = {
+    "eight_schools": ("mu", "tau", "theta"),
+    "growth_mixture": ("eta", "sigma", "weight"),
+    "expectancy_valence": ("mu", "sigma", "z"),
+    "logistic": ("intercept", "slope"),
+    "gp": ("amplitude", "lengthscale", "noise"),
+}
+"""The variables of which everybody draws, whatever form of the model it is."""
+NAMES = tuple(KEPT)
 NUM_SUBJECTS, NUM_TRIALS = 10, 50
 JITTER = 2.0**-26  # of bamopipe's Gaussian processes, as a fraction of their variance
 

@@ -17,27 +17,7 @@ from work import Found, answer
 
 def seed_problem(precision: str, **settings) -> Callable[[int], Found]:
     """Make eight schools as in bamojax's own example."""
-    jax.config.update("jax_enable_x64", precision == "float64")
-    effects = jnp.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
-    errors = jnp.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
-    model = Model("eight schools")
-    mu = model.add_node("mu", distribution=dist.Normal(0.0, 10.0))
-    log_normal = dist.TransformedDistribution(dist.Normal(5.0, 1.0), dist.transforms.ExpTransform())
-    tau = model.add_node("tau", distribution=log_normal)
-    theta = model.add_node(
-        "theta", distribution=dist.Normal, parents=dict(loc=mu, scale=tau), shape=(8,)
-    )
-    model.add_node(
-        "y", distribution=dist.Normal, parents=dict(loc=theta, scale=errors), observations=effects
-    )
-    kernel = gibbs_sampler(
-        model,
-        step_fns=dict.fromkeys(("mu", "tau", "theta"), blackjax.normal_random_walk),
-        step_fn_params=dict(
-            mu=dict(sigma=6.0), tau=dict(sigma=6.0), theta=dict(sigma=5.0 * jnp.eye(8))
-        ),
-    )
-    engine = SMCInference(model=model, mcmc_kernel=kernel, **settings)
+    engine = _engine("eight_schools", precision, **settings)
 
     def run(seed: int) -> Found:
         result = jax.block_until_ready(engine.run(jax.random.PRNGKey(seed)))
@@ -50,22 +30,26 @@ def seed_problem(precision: str, **settings) -> Callable[[int], Found]:
 
 def evidence(problem: str, **settings) -> Callable[[int], Found]:
     """Make sequential Monte Carlo with Gibbs random walks of about the posterior's scale."""
-    jax.config.update("jax_enable_x64", True)
-    table = {name: jnp.asarray(values) for name, values in data(problem).items()}
-    model = Model(problem)
-    scales = globals()[f"_{problem}"](model, **table)
-    kernel = gibbs_sampler(
-        model,
-        step_fns=dict.fromkeys(scales, blackjax.normal_random_walk),
-        step_fn_params={name: dict(sigma=scale) for name, scale in scales.items()},
-    )
-    engine = SMCInference(model=model, mcmc_kernel=kernel, **settings)
+    engine = _engine(problem, "float64", **settings)
 
     def run(seed: int) -> Found:
         result = jax.block_until_ready(engine.run(jax.random.PRNGKey(seed)))
         return {"log_evidence": jnp.atleast_1d(result["lml"]).tolist()}
 
     return run
+
+
+def _engine(problem: str, precision: str, **settings) -> SMCInference:
+    jax.config.update("jax_enable_x64", precision == "float64")
+    model = Model(problem)
+    table = {name: jnp.asarray(values) for name, values in data(problem).items()}
+    scales = globals()[f"_{problem}"](model, **table)
+    kernel = gibbs_sampler(
+        model,
+        step_fns=dict.fromkeys(scales, blackjax.normal_random_walk),
+        step_fn_params={name: dict(sigma=scale) for name, scale in scales.items()},
+    )
+    return SMCInference(model=model, mcmc_kernel=kernel, **settings)
 
 
 def _eight_schools(model, effect, error):

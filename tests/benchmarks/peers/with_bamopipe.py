@@ -6,7 +6,7 @@ import blackjax
 import distrax as dx
 import jax
 import numpy as np
-from problems import data
+from problems import KEPT, data
 from tensorflow_probability.substrates.jax import bijectors as tfb
 from work import Found, answer
 
@@ -18,11 +18,10 @@ from bamopipe.target import compile_target
 
 def seed_problem(**settings) -> Callable[[int], Found]:
     """Make eight schools with the kernels of bamojax's own example."""
-    effects = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
-    errors = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
+    effects, errors = data("eight_schools").values()
     model = Model("eight schools")
     mu = model.add_node("mu", distribution=dx.Normal(0.0, 10.0))
-    tau = model.add_node("tau", distribution=dx.Transformed(dx.Normal(5.0, 1.0), tfb.Exp()))
+    tau = model.add_node("tau", distribution=log_normal(5.0, 1.0))
     theta = model.add_node(
         "theta", distribution=dx.Normal, parents=dict(loc=mu, scale=tau), shape=(8,)
     )
@@ -77,13 +76,6 @@ KERNELS = {
     "hmc": lambda model: mcmc_sampler(model, blackjax.hmc),
     "nuts": lambda model: mcmc_sampler(model, blackjax.nuts),
     "random_walk": lambda model: mcmc_sampler(model, blackjax.normal_random_walk),
-}
-KEPT = {
-    "eight_schools": ("mu", "tau", "theta"),
-    "growth_mixture": ("eta", "sigma", "weight"),
-    "expectancy_valence": ("mu", "sigma", "z"),
-    "logistic": ("intercept", "slope"),
-    "gp": ("amplitude", "lengthscale", "noise"),
 }
 
 

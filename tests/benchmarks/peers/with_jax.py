@@ -13,13 +13,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from problems import data
 from work import Found, answer
 
 from bamopipe.samplers.normal import standard_normal
 
 BLOCK = 1000
-EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])[:, None]
-ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])[:, None]
+EFFECTS, ERRORS = (column[:, None] for column in data("eight_schools").values())
 
 
 def normal(x, loc, scale):

@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 from densities import covariance, preferences
 from jax.scipy.special import ndtr
 from numpyro.infer import MCMC, NUTS
-from problems import NUM_SUBJECTS, data
+from problems import KEPT, NUM_SUBJECTS, data
 from work import Found, answer
 
 numpyro.enable_x64()
@@ -62,10 +62,6 @@ def gp(x, y):
     sample("y", dist.MultivariateNormal(0, covariance(x, amplitude, lengthscale, noise)), obs=y)
 
 
-KEPT = ("mu", "tau", "theta", "eta", "sigma", "weight", "z", "intercept", "slope", "amplitude",
-        "lengthscale", "noise")  # fmt: skip
-
-
 def draws(problem: str, num_samples: int) -> Callable[[int], Found]:
     """Make NUTS as it is by default, four chains at once."""
     mcmc = MCMC(
@@ -76,13 +72,11 @@ def draws(problem: str, num_samples: int) -> Callable[[int], Found]:
         progress_bar=False,
     )
     table = {name: jax.numpy.asarray(values) for name, values in data(problem).items()}
-    kept = [name for name in KEPT if not (problem == "eight_schools" and name == "z")]
-    kept = [name for name in kept if not (problem == "expectancy_valence" and name == "noise")]
 
     def run(seed: int) -> Found:
         mcmc.run(jax.random.key(seed), **table)
         found = mcmc.get_samples(group_by_chain=True)
-        return {"draws": {n: np.asarray(found[n]) for n in kept if n in found}}
+        return {"draws": {name: np.asarray(found[name]) for name in KEPT[problem]}}
 
     return run
 

@@ -9,7 +9,7 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
-from problems import JITTER, NUM_SUBJECTS, data
+from problems import JITTER, KEPT, NUM_SUBJECTS, data
 from work import Found, answer
 
 logging.getLogger("pymc").setLevel(logging.ERROR)
@@ -78,15 +78,6 @@ def gp(x, y):
     process = pm.gp.Marginal(cov_func=covariance)
     sd = pt.sqrt(noise**2 + amplitude**2 * JITTER)
     process.marginal_likelihood("y", X=x[:, None], y=y, sigma=sd, jitter=0.0)
-
-
-KEPT = {
-    "eight_schools": ["mu", "tau", "theta"],
-    "growth_mixture": ["eta", "sigma", "weight"],
-    "expectancy_valence": ["mu", "sigma", "z"],
-    "logistic": ["intercept", "slope"],
-    "gp": ["amplitude", "lengthscale", "noise"],
-}
 
 
 def evidence(problem: str, **settings) -> Callable[[int], Found]:
