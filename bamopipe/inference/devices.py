@@ -95,17 +95,18 @@ class Dealer:
 
     def warm(self, program: partial, item: tuple, *others: Callable[[], Any]) -> None:
         """Compile a program for every device, and others beside it, by calls that do no work."""
-        calls = [*others]
-        for device, constants in self._placed:
-            calls.append(partial(self._call, program, device, constants, [item]))
+        calls: list[Callable[[], Any]] = [
+            partial(self._call, program, device, constants, [item])
+            for device, constants in self._placed
+        ]
+        calls += others
 
         def work(call: Callable[[], Any]) -> None:
             with precision_context(self._precision):
                 jax.block_until_ready(call())
 
         with ThreadPoolExecutor(len(calls)) as pool:
-            for done in [pool.submit(work, call) for call in reversed(calls)]:
-                done.result()
+            list(pool.map(work, calls))  # which raises what a call did
 
     def _call(self, program: partial, device, constants: tuple, part: list[tuple]) -> list:
         """Return what a program makes of up to as many items as are done at once."""
