@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.core import Var
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from bamopipe.distributions import adapter
 from bamopipe.distributions.support import support
@@ -368,20 +368,11 @@ def find_impossible(
 
 def _find_impossible(node: Node, holds: Callable, examples) -> tuple[int, ...] | None:
     closed = jax.make_jaxpr(holds)(examples)
-    depends = set(closed.jaxpr.invars)
-
-    def hangs_on_unknown(variables) -> bool:
-        return any(isinstance(v, Var) and v in depends for v in variables)
-
-    for equation in closed.jaxpr.eqns:
-        if hangs_on_unknown(equation.invars):
-            depends |= set(equation.outvars)
-    if hangs_on_unknown(closed.jaxpr.outvars):
+    needed, uses_unknown = dce_jaxpr(closed.jaxpr, [True])
+    if any(uses_unknown):
         return None
-    dummies = [jnp.zeros(a.shape, a.dtype) for a in jax.tree.leaves(examples)]
-    # As one program, since each operation alone would be compiled by itself.
-    evaluate = jax.jit(functools.partial(jax.core.eval_jaxpr, closed.jaxpr))
-    (flags,) = evaluate(closed.consts, *dummies)
+    # Operation by operation, since one program would be compiled again for all other data.
+    (flags,) = jax.core.eval_jaxpr(needed, closed.consts)
     flags = np.asarray(flags)
     if node.missing is not None:
         flags = flags | node.missing
