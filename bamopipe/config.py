@@ -28,7 +28,7 @@ NAME = r"\w[\w.-]*"
 FETCHED = "{url: ..., sha256: ...}"
 
 # Raised by hand when the same frozen config comes to mean another posterior.
-FIT_VERSION = 3
+FIT_VERSION = 4
 
 
 def _scale(value: Any, key: str) -> Any:

@@ -226,7 +226,7 @@ def run(kernel, target, temperatures, num_rounds) -> list[dict]:
 
         def turn(index, carry):
             state, parameters = carry
-            carry = state, kernel.tune(parameters, state.position, target)
+            carry = state, kernel.tune(parameters, state.position, target, temperature)
             return jax.lax.fori_loop(index * NUM_STEPS, (index + 1) * NUM_STEPS, step, carry)
 
         carry = turn(0, (kernel.init(target, position), kernel.parameters))
@@ -361,10 +361,15 @@ beyond that, so that neither memory nor time grow with the square of their numbe
 A kernel with gradients that moves a variable together with what shifts and scales it (the members
 of a group and their mean and spread, a normal vector, an autoregressive series or a Gaussian
 process and their parameters) may as well move its **noise**, as in the non-centred parametrisation
-of a hierarchy or the whitened one of a Gaussian process. `inference=mcmc` takes, for each variable,
-what makes the posterior more like a normal distribution by the draws of the warm-up: the values
-where the data say much about them, the noise where they say little. The model stays as it was
-written. `inference=smc` moves the values.
+of a hierarchy or the whitened one of a Gaussian process. It takes, for each variable, what makes
+the posterior more like a normal distribution, by the draws of the warm-up or the particles of a
+temperature: the values where the data say much about them, the noise where they say little. The
+model stays as it was written.
+
+The particles of `inference=smc` take the shape of their steps from other particles, each half of
+them from the other half. Steps that are fitted to the very particles that they move lead them
+astray: with 500 particles of 26 numbers, two moves of `hmc` at each temperature gave a log evidence
+that was too low by 0.19 ± 0.03, and by 0.08 ± 0.02 since.
 
 The chains of `inference=mcmc` take the shape and size of their steps from the draws of all of them.
 A chain that is still far behind the others, in density and likelihood, is tuned by itself.

@@ -18,7 +18,7 @@ from bamopipe.exclusive import exclusive
 from bamopipe.stages import diagnose
 
 CONFIG = {
-    "fit_version": 3,
+    "fit_version": 4,
     "precision": "float64",
     "model": {
         "_target_": "bamopipe.models.eight_schools.model",

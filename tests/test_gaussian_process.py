@@ -519,3 +519,19 @@ def test_predictions_at_new_data_are_given_the_observations(family):
     assert np.all(np.abs(found.mean(0) - exact.mean()) < 4 * error)
     # the relative error of a standard deviation is 1 / sqrt(2 n)
     assert np.all(np.abs(found.std(0) / exact.stddev() - 1) < 4 / 8000**0.5)
+
+
+def test_derivatives_of_the_density_are_those_through_the_cholesky_factor():
+    y = np.stack([Y, Y + 1])
+
+    def density(values, of):
+        made = process(values["noise"], lengthscale=values["lengthscale"], slope=values["slope"])
+        return jnp.sum(of(made, y + values["shift"]))
+
+    values = {"noise": NOISE, "lengthscale": LENGTHSCALE, "slope": SLOPE, "shift": 0.1}
+    for derivative in (jax.grad, jax.jacfwd, jax.hessian):
+        found, expected = (
+            derivative(lambda v, of=of: density(v, of))(values)
+            for of in (GaussianProcess.log_prob, lambda made, y: made.normal().log_prob(y))
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), found, expected)

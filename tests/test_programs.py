@@ -16,7 +16,7 @@ import project
 from bamopipe import programs
 
 CONFIG = {
-    "fit_version": 3,
+    "fit_version": 4,
     "precision": "float64",
     "model": {
         "_target_": "bamopipe.models.expectancy_valence.model",

@@ -19,6 +19,7 @@ from bamopipe.inference.persistent import Pool
 from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 from bamopipe.samplers.base import State
 from bamopipe.samplers.conjugate_draw import ConjugateDraw
+from bamopipe.target import compile_target, precision_context
 
 Y = np.array([1.5, -0.5, 2.0, 3.5, 0.1, 4.0])
 SCHEDULE = (0.02, 0.1, 0.3, 1.0)
@@ -172,11 +173,8 @@ def test_data_that_have_one_density_cannot_come_in_parts():
 
 
 def forget_the_weights(monkeypatch):
-    monkeypatch.setattr(
-        paths.DataTempering,
-        "enter",
-        lambda self, kernel, target, state, temperature: (target, temperature, state),
-    )
+    monkeypatch.setattr(paths.DataTempering, "at", lambda self, target, t: (target, t))
+    monkeypatch.setattr(paths.DataTempering, "enter", lambda self, kernel, target, state: state)
 
 
 def forget_past_temperatures(monkeypatch):
@@ -223,6 +221,37 @@ def test_all_is_compiled_before_the_clock_of_sampling(settings, monkeypatch):
     make_engine(**{"num_particles": 2100, "num_chains": 2, **settings}).run(jax.random.key(0))
     measure()
     assert sizes[0] == sizes[1]
+
+
+def test_steps_are_fitted_to_other_particles_than_they_move():
+    model = make_gaussian_mean(Y)
+    kernel, target = mcmc_sampler(model, blackjax.hmc), compile_target(model)
+    blocks = np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0], [5.0, 6.0, 7.0], [0.0, 10.0, 20.0]])
+    middles = {1: [], 4: []}
+    with precision_context("float64"):
+        for count, found in middles.items():
+            position = {"mu": blocks[:count]}
+            tuned = smc_programs.tune(kernel, kernel.parameters, position, target, np.float64(1))
+            for block in range(count):
+                of_block = smc_programs.parameters_of(tuned, block)["position"]
+                found.append(float(of_block["middle"][0]))
+    assert middles[1] == [2.0]
+    # even blocks to the odd ones, and vice versa
+    np.testing.assert_allclose(middles[4], [15.0, 4.0, 15.0, 4.0])
+
+
+@pytest.mark.parametrize("settings", [{"sigma": 1.0}, {}])
+def test_particles_of_kernels_that_tune_themselves_come_in_two_halves(settings):
+    model = make_gaussian_mean(Y)
+    kernel = mcmc_sampler(model, blackjax.normal_random_walk, settings)
+    sizes = []
+    for count in (1, 100, 1001, 2001):
+        run = smc_run.Run(SMCInference(model, kernel, num_particles=count), jax.random.key(0))
+        sizes.append((run.num_blocks, run.block_size))
+    if settings:
+        assert sizes == [(1, 1), (1, 100), (2, 501), (3, 667)]
+    else:
+        assert sizes == [(2, 1), (2, 50), (2, 501), (4, 501)]
 
 
 def test_waste_free_keeps_every_step():

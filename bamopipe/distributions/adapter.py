@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.nn import log_softmax, logsumexp
+from jax.nn import log_softmax, logsumexp, softplus
 from jax.scipy.special import log_ndtr, xlogy
 from tensorflow_probability.substrates import jax as tfp
 
@@ -347,6 +347,18 @@ def _log_of_chosen(probs: Array, which: Array) -> Array:
     probs = jnp.broadcast_to(probs, (*which.shape, probs.shape[-1]))
     chosen = jnp.take_along_axis(probs, which[..., None].astype(int), axis=-1)
     return jnp.log(chosen[..., 0])
+
+
+# Both libraries take the softplus of both outcomes, most of what logistic regression costs.
+
+
+@_log_density.register(dx.Bernoulli)
+@_log_density.register(tfd.Bernoulli)
+def _(bernoulli, value: Array) -> Array:
+    logits = vars(bernoulli)["_logits"]  # None where distrax would work them out
+    if logits is None:
+        return bernoulli.log_prob(value)
+    return -softplus(jnp.where(value == 1, -logits, logits))
 
 
 @_log_density.register(tfd.NegativeBinomial)

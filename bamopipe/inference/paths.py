@@ -31,10 +31,12 @@ class Path(Protocol):
         """Return by how much the log density grows with the temperature, (block, particle)."""
         ...
 
-    def enter(
-        self, kernel: Kernel, target: Target, state: State, temperature: Array
-    ) -> tuple[Target, Array, State]:
-        """Return the target, exponent and state with which a kernel moves a block of particles."""
+    def at(self, target: Target, temperature: Array) -> tuple[Target, Array]:
+        """Return the target at a temperature, and the temperature that it has for kernels."""
+        ...
+
+    def enter(self, kernel: Kernel, target: Target, state: State) -> State:
+        """Return the state of a block of particles at the target that `at` gives."""
         ...
 
 
@@ -54,11 +56,13 @@ class LikelihoodTempering:
         shape = next(iter(state.log_factors.values())).shape
         return jnp.broadcast_to(sum_of(state.log_factors, target.observed), shape)
 
-    def enter(
-        self, kernel: Kernel, target: Target, state: State, temperature: Array
-    ) -> tuple[Target, Array, State]:
-        """Return everything as it is."""
-        return target, temperature, state
+    def at(self, target: Target, temperature: Array) -> tuple[Target, Array]:
+        """Return both as they are."""
+        return target, temperature
+
+    def enter(self, kernel: Kernel, target: Target, state: State) -> State:
+        """Return it as it is."""
+        return state
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,16 @@ class DataTempering:
             state.position,
         )
 
-    def enter(
-        self, kernel: Kernel, target: Target, state: State, temperature: Array
-    ) -> tuple[Target, Array, State]:
-        """Return the target of the observations so far, and the state that goes with it."""
-        target = self._weighted(
+    def at(self, target: Target, temperature: Array) -> tuple[Target, Array]:
+        """Return the target of the observations so far, for kernels of temperature 1."""
+        so_far = self._weighted(
             target, lambda parts: jnp.clip(temperature * self.num_parts - parts, 0.0, 1.0)
         )
-        return target, jnp.ones_like(temperature), kernel.init(target, state.position)
+        return so_far, jnp.ones_like(temperature)
+
+    def enter(self, kernel: Kernel, target: Target, state: State) -> State:
+        """Return the state with the factors of the observations so far."""
+        return kernel.init(target, state.position)
 
     def _weighted(self, target: Target, weight) -> Target:
         weights = {}

@@ -55,7 +55,7 @@ class SMCInference:
     num_mutations
         Kernel steps of each particle at each temperature. By default as many as it takes to forget
         where they started: until the correlation with their start is under 0.1 (more if there are
-        few of them) in every coordinate and in the log likelihood. A pilot of up to 1,000 particles
+        few of them) in every coordinate and in the log likelihood. A pilot of up to 2,000 particles
         (on a GPU, of one chain) goes ahead to find out.
     num_chains
         Independent runs; two or more show whether they agree.

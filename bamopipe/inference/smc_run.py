@@ -27,7 +27,14 @@ from bamopipe.inference.paths import DataTempering, LikelihoodTempering, Path
 from bamopipe.inference.persistent import Pool
 from bamopipe.inference.progress import ProgressReport, fraction_done
 from bamopipe.inference.result import OK, FinalState, Result, Stage, nan_sentence
-from bamopipe.inference.smc_programs import choose, draw, move, reweigh_and_tune, tune
+from bamopipe.inference.smc_programs import (
+    choose,
+    draw,
+    move,
+    parameters_of,
+    reweigh_and_tune,
+    tune,
+)
 from bamopipe.inference.tempering import Goal, Reweighting
 from bamopipe.samplers.base import Parameters, State
 
@@ -50,6 +57,8 @@ class Run:
         self.dtype = np.dtype(engine.precision)
         particle_bytes = of_largest_array(engine.mcmc_kernel, engine.target)
         self.num_blocks = math.ceil(engine.num_particles / particles_per_block(particle_bytes))
+        if engine.mcmc_kernel.tunes:  # half of the blocks to the others
+            self.num_blocks += self.num_blocks % 2
         self.block_size = math.ceil(engine.num_particles / self.num_blocks)
         self.path: Path = LikelihoodTempering()
         if engine.data_blocks > 1:
@@ -109,7 +118,12 @@ class Run:
         stacked = stack([state] * self.num_blocks)
         if self.engine.scheme == "persistent":
             prepare = partial(
-                tune, self.engine.mcmc_kernel, parameters, stacked.position, self.engine.target
+                tune,
+                self.engine.mcmc_kernel,
+                parameters,
+                stacked.position,
+                self.engine.target,
+                half,
             )
             tuned = zeros(prepare)
         else:
@@ -118,11 +132,11 @@ class Run:
             stacked, tuned, _ = zeros(prepare)
             state = jax.tree.map(lambda leaf: leaf[0], stacked)
         until = nothing, self._until(half)[1]
-        item = (key, nothing, nothing, half, until, tuned, state)
+        item = (key, nothing, nothing, half, until, parameters_of(tuned, 0), state)
         self.dealer.warm(self.move, item, start, prepare)
 
     def _fly_pilot(self) -> list[Stage]:
-        """Find how many mutations it takes to forget, by a chain of one block of its own.
+        """Find how many mutations it takes to forget, by a chain of one or two blocks of its own.
 
         A chain that stopped when it had forgotten would be moved the longer the more of its
         particles are where moves are slow, by chance; its evidence would be biased (by a third of
@@ -131,7 +145,7 @@ class Run:
         engine = replace(
             self.engine,
             num_chains=1,
-            num_particles=self.block_size,
+            num_particles=min(self.engine.num_particles, self.block_size * min(self.num_blocks, 2)),
             scheme="standard",
             target_ess=min(self.engine.target_ess, 0.9),
         )
@@ -264,7 +278,7 @@ class Run:
                     np.int64(block),
                     chain.temperature,
                     self._until(chain.temperature),
-                    tuned,
+                    parameters_of(tuned, block),
                     jax.tree.map(lambda leaf, b=block: leaf[b], state),
                 )
                 for block in range(self.num_blocks)
@@ -300,12 +314,13 @@ class Run:
         # Rounding may lead beyond the last one.
         ancestors = np.minimum(jax.device_get(ancestors), len(weights) - 1)
         state = pool.take(ancestors)
-        tuned = tune(engine.mcmc_kernel, chain.parameters, state.position, engine.target)
+        at = self.dtype.type(temperature)
+        tuned = tune(engine.mcmc_kernel, chain.parameters, state.position, engine.target, at)
         increment = log_evidence - chain.log_evidence
         return (
             state,
             jax.device_get(tuned),
-            Reweighting(self.dtype.type(temperature), increment, ess, weights, ancestors),
+            Reweighting(at, increment, ess, weights, ancestors),
         )
 
     def _keep(self, chain: Chain, pool: Pool) -> None:

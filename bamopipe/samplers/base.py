@@ -77,6 +77,11 @@ class Update(Protocol):
     text it says what it does, and why it fits the variables if nobody named it.
     """
 
+    @property
+    def tunes(self) -> bool:
+        """Whether `tune` adds anything."""
+        ...
+
     def check(self, block: "Block", target: Target, parameters: Parameters) -> None:
         """Raise UserError if the parameters or variables do not fit this update."""
         ...
@@ -114,6 +119,11 @@ class Update(Protocol):
 
 class Untuned:
     """An update whose parameters, if it has any, are a person's."""
+
+    @property
+    def tunes(self) -> bool:
+        """Whether `tune` adds anything: it does not."""
+        return False
 
     def tune(
         self,
@@ -266,6 +276,11 @@ class Kernel:
             )
             for block in self.blocks
         }
+
+    @property
+    def tunes(self) -> bool:
+        """Whether `tune` adds anything to the parameters."""
+        return any(block.update.tunes for block in self.blocks)
 
     def adapt(
         self, parameters: dict[str, Parameters], infos: Mapping[str, Info], gain: Array | float = 1

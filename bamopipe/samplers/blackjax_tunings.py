@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import blackjax
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -82,25 +81,6 @@ def _unit_mass(**settings) -> Callable[[int], dict[str, Any]]:
     return lambda size: {"inverse_mass_matrix": jnp.ones(size), **settings}
 
 
-def _wide_student(size: int) -> dict[str, Any]:
-    """Return proposals that do not depend on where a particle is, with heavier tails than it."""
-    degrees, scale = 5.0, 1.2
-
-    def draw(key):
-        normal_key, chi_key = jax.random.split(key)
-        chi2 = jax.random.chisquare(chi_key, degrees)
-        return scale * jax.random.normal(normal_key, (size,)) * jnp.sqrt(degrees / chi2)
-
-    def log_density(state):
-        distance = jnp.sum((state.position / scale) ** 2)
-        return -(degrees + size) / 2 * jnp.log1p(distance / degrees)
-
-    return {
-        "proposal_distribution": draw,
-        "proposal_logdensity_fn": lambda start, end: log_density(end),
-    }
-
-
 # Acceptance rates: Hoffman and Gelman (2014) for NUTS, Beskos et al. (2013) for Hamiltonian Monte
 # Carlo, Roberts and Rosenthal (1998) for MALA, Livingstone and Zanella (2022) for Barker's. Chains
 # of NUTS end with 0.9: an effective draw takes as many gradients, and steps are short enough for
@@ -132,7 +112,6 @@ TUNINGS: dict[Callable, Tuning] = {
     blackjax.hmc.differentiable: Tuning(
         0.7, settings=_unit_mass(num_integration_steps=4), longest_path=np.pi / 2
     ),
-    blackjax.irmh.differentiable: Tuning(None, settings=_wide_student),
     blackjax.mala.differentiable: Tuning(0.574, (1.4, -1 / 3)),
     blackjax.mclmc.differentiable: Tuning(
         None,

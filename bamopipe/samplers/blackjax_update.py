@@ -42,6 +42,7 @@ from bamopipe.samplers.coordinates import (
     to_coordinates,
 )
 from bamopipe.samplers.elliptical_slice import EllipticalSlice
+from bamopipe.samplers.independent_proposals import IndependentProposals
 from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import Position, Target, tempered
@@ -93,6 +94,11 @@ class BlackJAXUpdate:
     space: Literal["own", "unconstrained", "tuned"] = "own"
     is_diagonal: bool | None = None
     acceptance_rate: float | None = None
+
+    @property
+    def tunes(self) -> bool:
+        """Whether `tune` adds anything."""
+        return self.space == "tuned"
 
     def __str__(self) -> str:
         how = "that tunes itself" if self.space == "tuned" else "as it was set"
@@ -360,6 +366,8 @@ def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Pa
         _check_rate(rate, factory, settings)
     if factory is blackjax.normal_random_walk and not settings:
         return TunedRandomWalk(is_diagonal), {LOG_SCALE: 0.0}
+    if factory is blackjax.irmh and not settings:
+        return IndependentProposals(is_diagonal), {}
     if factory is blackjax.normal_random_walk:
         _check_tunes_itself(is_diagonal, "normal_random_walk", settings)
         return RandomWalk(), settings

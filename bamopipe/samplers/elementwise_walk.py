@@ -39,6 +39,11 @@ class ElementwiseWalk:
 
     axes: tuple[int, ...]
 
+    @property
+    def tunes(self) -> bool:
+        """Whether `tune` adds anything."""
+        return True
+
     def __str__(self) -> str:
         return "random walk that tunes itself, by element: they are independent given the rest"
 

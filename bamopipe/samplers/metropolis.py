@@ -51,6 +51,32 @@ def accept_or_reject(
     return moved, Info(accept.astype(log_ratio.dtype), any_nan(fresh), {})
 
 
+def where_possible(
+    state: State, proposal: Position, back: Array, log_correction: Array
+) -> tuple[Position, Array]:
+    """Have particles stay where a proposal of free coordinates has left all numbers.
+
+    Far out, numbers overflow, where densities may be no numbers though the model is right. At the
+    very edge of the support, where rounding may lead, there is no way back.
+
+    Parameters
+    ----------
+    state
+        Particles last.
+    proposal
+        New values of some variables.
+    back
+        The free coordinates of these, shape (coordinate, particle).
+    log_correction
+        As of `accept_or_reject`.
+    """
+    values = [v.reshape(-1, v.shape[-1]) for v in proposal.values()]
+    finite = jnp.isfinite(jnp.concatenate([*values, back, log_correction[None]]))
+    possible = jnp.all(finite, axis=0)
+    proposal = {n: jnp.where(possible, v, state.position[n]) for n, v in proposal.items()}
+    return proposal, jnp.where(possible, log_correction, -jnp.inf)
+
+
 def decide(key: Array, log_ratio: Array) -> Array:
     """Say yes with the probability that a log ratio is of, or always where it is positive.
 

@@ -20,7 +20,7 @@ from bamopipe.samplers.coordinates import (
     spread,
     to_coordinates,
 )
-from bamopipe.samplers.metropolis import accept_or_reject
+from bamopipe.samplers.metropolis import accept_or_reject, where_possible
 from bamopipe.samplers.normal import standard_normal
 from bamopipe.target import Position, Target
 
@@ -50,6 +50,11 @@ class TunedRandomWalk:
 
     is_diagonal: bool | None = None
     carried: tuple[str, ...] = ()
+
+    @property
+    def tunes(self) -> bool:
+        """Whether `tune` adds anything."""
+        return True
 
     def __str__(self) -> str:
         along = f", and carries {', '.join(self.carried)} along" if self.carried else ""
@@ -109,15 +114,9 @@ class TunedRandomWalk:
         noise = standard_normal(noise_key, x.shape, x.dtype)
         moved = x + jnp.exp(parameters[LOG_SCALE]) * spread(parameters["shape"], noise)
         proposal, carried_log_det = jax.vmap(at, in_axes=-1, out_axes=-1)(moved, state.position)
-        # Far out, numbers overflow, where densities may be no numbers though the model is right.
-        # At the very edge of the support, where rounding may lead, there is no way back.
-        values = [v.reshape(-1, v.shape[-1]) for v in proposal.values()]
         back, new_log_det = to_all({**state.position, **proposal})
         correction = new_log_det - log_det + carried_log_det
-        finite = jnp.isfinite(jnp.concatenate([*values, back, correction[None]]))
-        possible = jnp.all(finite, axis=0)
-        proposal = {n: jnp.where(possible, v, state.position[n]) for n, v in proposal.items()}
-        correction = jnp.where(possible, correction, -jnp.inf)
+        proposal, correction = where_possible(state, proposal, back, correction)
         return accept_or_reject(accept_key, state, proposal, correction, temperature, target)
 
     def _walking(self, variables: tuple[str, ...]) -> tuple[str, ...]:

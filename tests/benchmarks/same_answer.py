@@ -1,18 +1,20 @@
 """How long it takes to the same answer, by bamopipe and by five other programs.
 
-    uv run python tests/benchmarks/same_answer.py [--problems gp ...] [--repeats 3] [--limit 300]
+    uv run python tests/benchmarks/same_answer.py [--problems gp ...] [--rounds 2] [--limit 300]
 
 The problems are those of peers/problems.py, the same data and priors for all, in double precision.
 Each program is used as its documentation recommends, in an environment of its own
-(peers/environments.py). Two questions, each asked of one program after the other, in processes:
+(peers/environments.py). Two questions, asked of all programs in turn, some rounds of a process each
+that does its work twice:
 
 - a log evidence with a standard error of 0.02: seconds times the square of how much larger the
-  standard deviation of its estimates is, between all chains and repeats;
+  standard deviation of its estimates is, between all chains and runs;
 - 4,000 effective draws of every variable: seconds times what is lacking, by arviz.ess (bulk).
 
 Prints both from the start of a process (cold: what the first run takes longer, and imports, come on
-top) and within one (warm). A program that needs longer than the limit for its runs is left out, and
-said to be. Of two cores nothing else should take any.
+top) and within one (warm), and the evidence beside a reference where peers/with_importance.py has
+one, since no number of runs makes up for a bias. A program that needs longer than the limit for a
+process is left out, and said to be. Of two cores nothing else should take any.
 """
 
 import argparse
@@ -26,85 +28,125 @@ from peers.environments import python_of
 from peers.problems import NAMES
 from peers.work import ask
 
+BAMOPIPE = {
+    "eight_schools": {"kernel": "gibbs", "num_particles": 1000},
+    "growth_mixture": {"kernel": "gibbs", "num_particles": 500},
+    "expectancy_valence": {
+        "kernel": "gibbs",
+        "num_particles": 2000,
+        "scheme": "waste_free",
+        "num_mutations": 50,
+    },
+    "logistic": {"kernel": "hmc", "num_particles": 500},
+    "gp": {"kernel": "irmh", "num_particles": 500, "scheme": "waste_free", "num_mutations": 10},
+}
+"""What docs/speed.md advises for such models."""
 EVIDENCE = {
-    "bamopipe": {"num_chains": 4, "num_particles": 1000},
     "bamojax": {"num_chains": 4, "num_particles": 1000, "num_mutations": 100},
     "pymc": {"draws": 1000},
     "blackjax": {"num_chains": 4, "num_particles": 1000, "num_mutations": 10},
     "pocomc": {},
 }
-KERNELS = {
-    "eight_schools": "gibbs",
-    "growth_mixture": "gibbs",
-    "expectancy_valence": "gibbs",
-    "logistic": "nuts",
-    "gp": "random_walk",
-}
 DRAWS = ("bamopipe", "numpyro", "pymc", "blackjax")
+REFERENCES = ("logistic", "gp")
 STANDARD_ERROR, EFFECTIVE = 0.02, 4000
+Round = dict[str, list]
 
 
-def measure(name: str, work: str, repeats: int, limit: float, **settings) -> dict | str:
-    """Let a program do its work; return what it took and found, or why it did not."""
-    python = python_of(name)
+def settings_of(name: str, work: str, problem: str) -> dict:
+    """Return what a program is told."""
+    if work == "draws":
+        return {"problem": problem, "num_samples": 1000}
+    own = {"num_chains": 4, **BAMOPIPE[problem]} if name == "bamopipe" else EVIDENCE[name]
+    return {"problem": problem, **own}
+
+
+def measure(name: str, work: str, problem: str, limit: float) -> Round | str:
+    """Let a program do its work twice; return what it took and found, or why it did not."""
     start = time.perf_counter()
+    settings = settings_of(name, work, problem)
     try:
-        done = ask(name, python, work, repeats, limit, **settings)
+        done = ask(name, python_of(name), work, 2, limit, **settings)
     except subprocess.TimeoutExpired:
-        return f"more than {limit / repeats:.0f} s for each of {repeats} runs"
+        return f"more than {limit:.0f} s for two runs"
     wall = time.perf_counter() - start
     if done.returncode:
         return f"failed: {done.stderr.strip().splitlines()[-1][:80]}"
     found = json.loads(done.stdout.splitlines()[-1])
-    warm = statistics.median(found["seconds"][1:])
-    return {**found, "warm": warm, "overhead": wall - sum(found["seconds"][1:]) - warm}
+    _, warm = found.pop("seconds")
+    return {**found, "warm": [warm], "overhead": [wall - 2 * warm]}
 
 
-def evidence(name: str, problem: str, repeats: int, limit: float) -> str:
+def rounds_of(names: tuple[str, ...], work: str, problem: str, count: int, limit: float) -> dict:
+    """Ask all programs in turn; return program -> what all of its rounds found, or why not."""
+    found: dict[str, Round | str] = {name: {} for name in names}
+    for _ in range(count):
+        for name in names:
+            before = found[name]
+            if isinstance(before, str):
+                continue
+            new = measure(name, work, problem, limit)
+            found[name] = (
+                new
+                if isinstance(new, str)
+                else {key: before.get(key, []) + values for key, values in new.items()}
+            )
+    return found
+
+
+def evidence(found: Round) -> str:
     """Return a row about the log evidence."""
-    settings = EVIDENCE[name] | ({"kernel": KERNELS[problem]} if name == "bamopipe" else {})
-    found = measure(name, "evidence", repeats, limit, problem=problem, **settings)
-    if isinstance(found, str):
-        return found
     chains = [value for values in found["log_evidence"] for value in values]
     error = statistics.stdev(chains) / len(found["log_evidence"][0]) ** 0.5
-    needed = found["warm"] * (error / STANDARD_ERROR) ** 2
+    warm, overhead = (statistics.median(found[what]) for what in ("warm", "overhead"))
+    needed = warm * (error / STANDARD_ERROR) ** 2
     return (
-        f"{found['overhead'] + needed:10.1f}{needed:10.1f}   one run {found['warm']:.2f} s, "
-        f"{statistics.fmean(chains):.3f} ± {error:.3f}"
+        f"{overhead + needed:10.1f}{needed:10.1f}   one run {warm:.2f} s ± {error:.3f}; all "
+        f"{statistics.fmean(chains):.3f} ± {error / len(found['log_evidence']) ** 0.5:.3f}"
     )
 
 
-def draws(name: str, problem: str, repeats: int, limit: float) -> str:
+def draws(found: Round) -> str:
     """Return a row about draws."""
-    found = measure(name, "draws", repeats, limit, problem=problem, num_samples=1000)
-    if isinstance(found, str):
-        return found
-    effective, r_hat = statistics.median(found["ess"][1:]), max(found["r_hat"])
-    needed = found["warm"] * EFFECTIVE / effective
+    warm, overhead = (statistics.median(found[what]) for what in ("warm", "overhead"))
+    effective, r_hat = statistics.median(found["ess"]), max(found["r_hat"])
+    needed = warm * EFFECTIVE / effective
     return (
-        f"{found['overhead'] + needed:10.1f}{needed:10.1f}   one run {found['warm']:.2f} s, "
+        f"{overhead + needed:10.1f}{needed:10.1f}   one run {warm:.2f} s, "
         f"{effective:,.0f} effective draws, R-hat at most {r_hat:.3f}"
     )
+
+
+def reference(problem: str) -> str:
+    """Return a line about the evidence by importance sampling, where that can be trusted."""
+    if problem not in REFERENCES:
+        return ""
+    done = ask("importance", python_of("bamopipe"), "evidence", 1, problem=problem)
+    found = json.loads(done.stdout.splitlines()[-1])
+    return f"{'reference':35}{found['log_evidence'][0]:.3f} ± {found['error'][0]:.3f}"
 
 
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--problems", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--limit", type=float, default=300.0)
     options = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     questions = {
-        f"a log evidence with a standard error of {STANDARD_ERROR}": (evidence, tuple(EVIDENCE)),
-        f"{EFFECTIVE:,} effective draws": (draws, DRAWS),
+        "evidence": (f"a log evidence with a standard error of {STANDARD_ERROR}", evidence),
+        "draws": (f"{EFFECTIVE:,} effective draws", draws),
     }
     for problem in options.problems:
-        for what, (row, names) in questions.items():
-            print(f"\n{problem}: seconds to {what}\n{'':12}{'cold':>10}{'warm':>10}")
-            for name in names:
-                print(f"{name:12}{row(name, problem, options.repeats, options.limit)}", flush=True)
+        for work, (what, row) in questions.items():
+            names = DRAWS if work == "draws" else ("bamopipe", *EVIDENCE)
+            print(f"\n{problem}: seconds to {what}\n{'':12}{'cold':>10}{'warm':>10}", flush=True)
+            found = rounds_of(names, work, problem, options.rounds, options.limit)
+            for name, said in found.items():
+                print(f"{name:12}{said if isinstance(said, str) else row(said)}", flush=True)
+            if work == "evidence":
+                print(reference(problem))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def seed_problem(**settings) -> Callable[[int], Found]:
 
 
 def evidence(problem: str, kernel: str, **settings) -> Callable[[int], Found]:
-    """Make sequential Monte Carlo that finds the number of moves itself."""
+    """Make sequential Monte Carlo."""
     model = model_of(problem)
     engine = SMCInference(model, KERNELS[kernel](model), **settings)
     return lambda seed: {
@@ -75,7 +75,7 @@ KERNELS = {
     "gibbs": gibbs_sampler,
     "hmc": lambda model: mcmc_sampler(model, blackjax.hmc),
     "nuts": lambda model: mcmc_sampler(model, blackjax.nuts),
-    "random_walk": lambda model: mcmc_sampler(model, blackjax.normal_random_walk),
+    "irmh": lambda model: mcmc_sampler(model, blackjax.irmh),
 }
 
 
