@@ -1,6 +1,9 @@
 """How a benchmark tells those who do its work what to do, and how they tell what came out."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +22,16 @@ def ask(
     """
     script = Path(__file__).parent / f"with_{name}.py"
     command = [python, str(script), work, str(repeats), json.dumps(settings)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=limit)
+        finally:  # with all that it started, which would take cores from the next one
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def answer(*works: Callable[..., Callable[[int], Found]]) -> None:
