@@ -131,6 +131,8 @@ TUNINGS: dict[Callable, Tuning] = {
     ),
     blackjax.slice_sampling.differentiable: Tuning(None, settings=lambda _: {"width": 2.0}),
 }
+# What needs no settings: these, and one that has an update of its own (`make_update`).
+TUNE_THEMSELVES = {*TUNINGS, blackjax.irmh.differentiable}
 # With any of these settings nothing is tuned.
 SCALES = {
     "inverse_mass_matrix",

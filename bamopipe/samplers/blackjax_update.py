@@ -31,12 +31,17 @@ from bamopipe.samplers.base import (
     check_is_continuous,
     log_factors,
 )
-from bamopipe.samplers.blackjax_tunings import NOT_OFFERED, OF_OWN_PROPOSALS, SCALES, TUNINGS
+from bamopipe.samplers.blackjax_tunings import (
+    NOT_OFFERED,
+    OF_OWN_PROPOSALS,
+    SCALES,
+    TUNE_THEMSELVES,
+    TUNINGS,
+)
 from bamopipe.samplers.coordinates import (
-    choose_noise,
     coordinate_shapes,
+    fit,
     from_coordinates,
-    location_and_shape,
     spread,
     standardise,
     to_coordinates,
@@ -141,7 +146,7 @@ class BlackJAXUpdate:
         missing = [name for name in needed if name not in settings]
         if self.space != "tuned" and missing and {*settings} <= {p.name for p in known}:
             advice = ""
-            if self.factory in TUNINGS:
+            if self.factory in TUNE_THEMSELVES:
                 given = ", ".join(sorted(SCALES & {*settings}))
                 advice = f"; or leave out {given}, and it tunes itself"
             raise UserError(
@@ -170,7 +175,7 @@ class BlackJAXUpdate:
         except (AttributeError, IndexError, TypeError, ValueError, UserError) as error:
             given = ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            tunes = "without any it" if self.factory in TUNINGS else "blackjax.nuts"
+            tunes = "without any it" if self.factory in TUNE_THEMSELVES else "blackjax.nuts"
             raise UserError(
                 f"{_name(self.factory)} of {block.name!r} does not take its settings ({given}): "
                 f"{reason}; {tunes} tunes itself"
@@ -187,14 +192,10 @@ class BlackJAXUpdate:
         """Take the shape of the steps from the particles, unless scales were given."""
         if self.space != "tuned":
             return parameters
-        as_noise = (
-            {}
-            if temperature is None
-            else choose_noise(target, position, temperature, variables, self.is_diagonal)
-        )
-        middle, shape = location_and_shape(target, position, variables, self.is_diagonal, as_noise)
-        found = {**parameters, "middle": middle, "shape": shape, "as_noise": as_noise}
-        return found | chees.first(len(shape), shape.dtype) if LOG_PATH in parameters else found
+        found = parameters | fit(target, position, temperature, variables, self.is_diagonal)
+        if LOG_PATH not in parameters:
+            return found
+        return found | chees.first(len(found["shape"]), found["shape"].dtype)
 
     def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
         """Take longer steps if many were accepted, shorter ones if few."""

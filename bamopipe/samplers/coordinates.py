@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -206,6 +207,27 @@ def location_and_shape(
         lambda p: to_coordinates(target, p, variables, as_noise), in_axes=-1, out_axes=-1
     )
     return moments(to_all(position), is_diagonal)
+
+
+def fit(
+    target: Target,
+    position: Position,
+    temperature: Array | None,
+    variables: tuple[str, ...],
+    is_diagonal: bool | None = None,
+) -> dict[str, Any]:
+    """Return the parameters of a kernel that moves in coordinates fitted to the particles.
+
+    They are "as_noise" from `choose_noise`, whose arguments these are, or nothing where no
+    temperature is given; and "middle" and "shape" from `location_and_shape`.
+    """
+    as_noise = (
+        {}
+        if temperature is None
+        else choose_noise(target, position, temperature, variables, is_diagonal)
+    )
+    middle, shape = location_and_shape(target, position, variables, is_diagonal, as_noise)
+    return {"middle": middle, "shape": shape, "as_noise": as_noise}
 
 
 def spread(shape: Array, x: Array) -> Array:

@@ -8,9 +8,8 @@ from jax import Array
 
 from bamopipe.samplers.base import Block, Info, Parameters, State, check_is_continuous
 from bamopipe.samplers.coordinates import (
-    choose_noise,
+    fit,
     from_coordinates,
-    location_and_shape,
     spread,
     standardise,
     to_coordinates,
@@ -63,13 +62,7 @@ class IndependentProposals:
         variables: tuple[str, ...],
     ) -> Parameters:
         """Take the proposals' middle and shape from the particles."""
-        as_noise = (
-            {}
-            if temperature is None
-            else choose_noise(target, position, temperature, variables, self.is_diagonal)
-        )
-        middle, shape = location_and_shape(target, position, variables, self.is_diagonal, as_noise)
-        return {**parameters, "middle": middle, "shape": shape, "as_noise": as_noise}
+        return parameters | fit(target, position, temperature, variables, self.is_diagonal)
 
     def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
         """Return the parameters as they are."""

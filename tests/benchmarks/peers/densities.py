@@ -17,6 +17,10 @@ class Density(NamedTuple):
     parameters: Callable
     log_likelihood: Callable
 
+    def log_density(self, z):
+        """Return the log density of z and the data."""
+        return log_prior(z) + self.log_likelihood(z)
+
 
 def log_prior(z):
     """Return the log density of independent standard normals."""

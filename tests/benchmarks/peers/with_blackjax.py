@@ -63,22 +63,19 @@ def evidence(
 
 def draws(problem: str, num_samples: int) -> Callable[[int], Found]:
     """Make NUTS with window adaptation, four chains."""
-    size, parameters, log_likelihood = density(problem)
-
-    def log_density(z):
-        return log_prior(z) + log_likelihood(z)
+    made = density(problem)
 
     @jax.jit
     @jax.vmap
     def chain(key):
         start, warm, rest = jax.random.split(key, 3)
-        warmup = blackjax.window_adaptation(blackjax.nuts, log_density)
-        (state, tuned), _ = warmup.run(warm, jax.random.normal(start, (size,)), 1000)
-        step = blackjax.nuts(log_density, **tuned).step
+        warmup = blackjax.window_adaptation(blackjax.nuts, made.log_density)
+        (state, tuned), _ = warmup.run(warm, jax.random.normal(start, (made.size,)), 1000)
+        step = blackjax.nuts(made.log_density, **tuned).step
 
         def one(state, key):
             state, _ = step(key, state)
-            return state, parameters(state.position)
+            return state, made.parameters(state.position)
 
         return jax.lax.scan(one, state, jax.random.split(rest, num_samples))[1]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from densities import density, log_prior
+from densities import density
 from scipy.optimize import minimize
 from scipy.stats import multivariate_t
 from work import Found, answer
@@ -18,22 +18,18 @@ DEGREES, WIDER, NUM_DRAWS, AT_ONCE = 10, 1.3, 10_000, 1000
 
 def evidence(problem: str) -> Callable[[int], Found]:
     """Make draws from a Student distribution with the mode and curvature of the posterior."""
-    size, _, log_likelihood = density(problem)
-
-    def log_density(z):
-        return log_prior(z) + log_likelihood(z)
-
-    together = jax.jit(jax.vmap(log_density))
+    made = density(problem)
+    together = jax.jit(jax.vmap(made.log_density))
+    slope = jax.jit(jax.grad(made.log_density))
 
     def run(seed: int) -> Found:
-        slope = jax.jit(jax.grad(log_density))
         found = minimize(
-            lambda z: -float(together(z[None])[0]), np.zeros(size), jac=lambda z: -slope(z)
+            lambda z: -float(together(z[None])[0]), np.zeros(made.size), jac=lambda z: -slope(z)
         )
-        covariance = np.linalg.inv(-jax.hessian(log_density)(found.x))
+        covariance = np.linalg.inv(-jax.hessian(made.log_density)(found.x))
         proposal = multivariate_t(found.x, WIDER * covariance, DEGREES, seed=seed)
         draws = proposal.rvs(NUM_DRAWS)
-        values = [together(part) for part in draws.reshape(-1, AT_ONCE, size)]
+        values = [together(part) for part in draws.reshape(-1, AT_ONCE, made.size)]
         log_weights = np.concatenate(values) - proposal.logpdf(draws)
         weights = np.exp(log_weights - log_weights.max())
         return {
