@@ -19,6 +19,7 @@ from bamopipe.samplers.blackjax_tunings import NOT_OFFERED, OF_OWN_PROPOSALS, TU
 from bamopipe.samplers.conjugate_draw import ConjugateDraw
 from bamopipe.samplers.elliptical_slice import EllipticalSlice
 from bamopipe.samplers.gaussian_conditional import GaussianConditional
+from bamopipe.samplers.independent_proposals import IndependentProposals
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import compile_target, precision_context
 
@@ -103,6 +104,9 @@ def test_steps_become_as_long_as_is_good(name):
         if isinstance(block.update, TunedRandomWalk):
             size = {("x",): 1, ("y",): 3}.get(block.variables, 4)
             assert abs(rate - 0.234 - 0.206 / size) < 0.05
+            continue
+        if isinstance(block.update, IndependentProposals):
+            assert rate > 0.5
             continue
         tuning = TUNINGS[block.update.factory]
         if tuning.acceptance_rate is None:
