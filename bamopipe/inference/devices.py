@@ -93,30 +93,34 @@ class Dealer:
                         waiting.get_nowait()
         return [result for part in results for result in part]
 
-    def warm(self, program: partial, item: tuple, *others: Callable[[], Any]) -> None:
-        """Compile a program for every device, and others beside it, by calls that do no work."""
-        calls: list[Callable[[], Any]] = [
-            partial(self._call, program, device, constants, [item])
-            for device, constants in self._placed
+    def compile(self, program: partial, item: tuple, *others: partial) -> None:
+        """Compile a program for every device, and others beside it, given as calls of them."""
+        calls = [
+            self._prepared(program, device, constants, [item]) for device, constants in self._placed
         ]
         calls += others
 
-        def work(call: Callable[[], Any]) -> None:
+        def work(call: partial) -> None:
+            compiles: Any = call.func
             with precision_context(self._precision):
-                jax.block_until_ready(call())
+                compiles.lower(*call.args).compile()  # which later calls find
 
         with ThreadPoolExecutor(len(calls)) as pool:
             list(pool.map(work, calls))  # which raises what a call did
 
     def _call(self, program: partial, device, constants: tuple, part: list[tuple]) -> list:
         """Return what a program makes of up to as many items as are done at once."""
+        found = self._prepared(program, device, constants, part)()
+        return self.rest([found] if self._at_once == 1 else found[: len(part)])
+
+    def _prepared(self, program: partial, device, constants: tuple, part: list[tuple]) -> partial:
+        """Return the call that `_call` makes."""
         if self._at_once == 1:
             (item,) = part
-            return [self.rest(program(*constants, *jax.device_put(item, device)))]
+            return partial(program.func, *program.args, *constants, *jax.device_put(item, device))
         # One program for any number: what is missing is done twice.
         filled = jax.device_put(part + part[-1:] * (self._at_once - len(part)), device)
-        found = _call_together(program.func, program.args, constants, filled)
-        return self.rest(found[: len(part)])
+        return partial(_call_together, program.func, program.args, constants, filled)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

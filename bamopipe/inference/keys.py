@@ -4,6 +4,7 @@ import zlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from bamopipe.errors import UserError
@@ -12,6 +13,22 @@ from bamopipe.errors import UserError
 def purpose(name: str) -> int:
     """Return the number to fold into a key for a purpose."""
     return zlib.crc32(name.encode())
+
+
+def derived(key: Array, name: str, first: int = 0, second: int = 0) -> Array:
+    """Return a key for a purpose, and for instance a stage and a block of particles.
+
+    By a program of its own: within others each use of a key is a loop, and these together take as
+    long to compile as a random walk does.
+    """
+    return _fold_in(key, np.array([purpose(name), first, second], np.uint32))
+
+
+@jax.jit
+def _fold_in(key: Array, numbers: Array) -> Array:
+    return jax.lax.scan(lambda key, number: (jax.random.fold_in(key, number), None), key, numbers)[
+        0
+    ]
 
 
 def as_typed_key(key: Array) -> Array:

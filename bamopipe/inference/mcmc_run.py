@@ -12,14 +12,15 @@ import jax
 import numpy as np
 from jax import Array
 
+from bamopipe.inference.chain import zeros
 from bamopipe.inference.checkpoint import Checkpoint
 from bamopipe.inference.devices import Dealer
-from bamopipe.inference.keys import purpose
+from bamopipe.inference.keys import derived
 from bamopipe.inference.memory import of_largest_array
 from bamopipe.inference.progress import ProgressReport
 from bamopipe.inference.result import OK, Draws, nan_sentence
 from bamopipe.inference.shelf import Shelf
-from bamopipe.inference.starts import PRIOR_DRAWS, find
+from bamopipe.inference.starts import PRIOR_DRAWS, drawing, find
 from bamopipe.inference.turn import adapted, take_turn
 from bamopipe.samplers.base import FINAL_RATE, LOG_PATH, LOG_SCALE, RATE, Kernel, Parameters
 from bamopipe.target import Target, precision_context
@@ -63,7 +64,7 @@ class Run:
     def __init__(self, engine: "MCMCInference", key: Array, folder: Path | None):
         self.engine = engine
         self.dtype = np.dtype(engine.precision)
-        self.key = jax.random.fold_in(key, purpose("mcmc"))
+        self.key = derived(key, "mcmc")
         self.folder = folder
         parameters = jax.tree.map(
             lambda leaf: np.asarray(leaf, self.dtype), engine.mcmc_kernel.parameters
@@ -93,6 +94,7 @@ class Run:
         """Run; `start` is when the clock of compilation began."""
         engine = self.engine
         with ProgressReport(f"MCMC of {engine.model.name}") as self.progress:
+            self._compile()
             starts = find(
                 engine.start,
                 engine.mcmc_kernel,
@@ -103,7 +105,6 @@ class Run:
             )
             self.states = starts.states
             self._tune(lambda group: starts.shape, 0)  # of the prior, but for start=pathfinder
-            self.dealer.warm(self.turn, self._item(0, Phase("", 0)))
             compiled = time.perf_counter()
             self._restore(checkpoint)
             self.progress.begin(self._steps()[0] / self._steps()[1])
@@ -134,6 +135,16 @@ class Run:
             timings={"compile": compiled - start, "sample": sampled - compiled},
             folder=self.folder,
         )
+
+    def _compile(self) -> None:
+        """Compile every program before anything is done, side by side."""
+        engine = self.engine
+        draw = drawing(engine.mcmc_kernel, engine.target, self.key, engine.num_chains)
+        drawn = zeros(draw)
+        tune = self._tuning(self.parameters[0], drawn.position, 0)
+        state = jax.tree.map(lambda leaf: leaf[..., :1], drawn)
+        item = (*self._numbers(0, Phase("", 0)), zeros(tune), state)
+        self.dealer.compile(self.turn, item, draw, tune)
 
     def flush(self) -> None:
         """Bring what the arrays of `_arrays` refer to onto the disk."""
@@ -259,13 +270,17 @@ class Run:
 
     def _item(self, chain: int, phase: Phase, num_draws: int = 0) -> tuple:
         return (
-            jax.random.fold_in(self.key, chain),
-            np.int64(self.num_turns),
+            *self._numbers(chain, phase, num_draws),
+            self.parameters[chain],
+            self.states[chain],
+        )
+
+    def _numbers(self, chain: int, phase: Phase, num_draws: int = 0) -> tuple:
+        return (
+            derived(self.key, "step", chain, self.num_turns),
             np.int64(num_draws),
             np.int64(phase.num_thin),
             self.dtype.type(phase.gain),
-            self.parameters[chain],
-            self.states[chain],
         )
 
     def _groups(self) -> list[list[int]]:
@@ -275,18 +290,24 @@ class Run:
 
     def _tune(self, draws: Callable[[list[int]], dict[str, np.ndarray]], temperature: int) -> None:
         """Take the shape of steps from the draws of each group of chains, particles last."""
-        kernel, target = self.engine.mcmc_kernel, self.engine.target
-        # One program for any number of draws: those that are not finite are left out of account.
-        most = self.engine.num_chains * longest_window(self.engine.num_warmup)
         tuned: dict[tuple[int, ...], dict[str, Parameters]] = {}
         for chain, group in enumerate(self._groups()):
             if tuple(group) not in tuned:
-                position = {name: _fill(values, most) for name, values in draws(group).items()}
-                own = _tune(
-                    kernel, self.parameters[chain], position, target, self.dtype.type(temperature)
-                )
-                tuned[tuple(group)] = jax.device_get(own)
+                tune = self._tuning(self.parameters[chain], draws(group), temperature)
+                tuned[tuple(group)] = jax.device_get(tune())
         self.parameters = [tuned[tuple(group)] for group in self._groups()]
+
+    def _tuning(self, parameters: dict[str, Parameters], draws: dict, temperature: int) -> partial:
+        """Return the call of the one program that takes the shape of steps from any draws."""
+        kernel, target = self.engine.mcmc_kernel, self.engine.target
+        # The shape that steps had is left out, and draws that are not finite are of no account.
+        own = {
+            update: {name: parameters[update][name] for name in first}
+            for update, first in kernel.parameters.items()
+        }
+        most = self.engine.num_chains * longest_window(self.engine.num_warmup)
+        position = {name: _fill(values, most) for name, values in draws.items()}
+        return partial(_tune, kernel, own, position, target, self.dtype.type(temperature))
 
     def _average(self, adapted_to: list[dict[str, Parameters]]) -> None:
         """Start the next turn with what those of all chains, or a group of them, ended with."""

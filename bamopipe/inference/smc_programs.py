@@ -21,11 +21,9 @@ def draw(
     kernel: Kernel,
     block_size: int,
     target: Target,
-    chain_key: Array,
-    block: Array,
+    key: Array,
 ) -> State:
     """Draw a block of particles from the prior."""
-    key = _key(chain_key, "prior", block)
     keys = jax.random.split(key, block_size)
     position = jax.vmap(target.sample_prior, out_axes=-1)(keys)
     # Put together by itself, or XLA draws once more for every factor that looks at a draw.
@@ -39,8 +37,7 @@ def reweigh_and_tune(
     resampling_fn: Callable,
     counts: tuple[int, int],
     target: Target,
-    chain_key: Array,
-    stage: Array,
+    key: Array,
     state: State,
     parameters: dict[str, Parameters],
     temperature: Array,
@@ -52,7 +49,6 @@ def reweigh_and_tune(
     `counts` are the numbers of particles and of ancestors.
     """
     num_particles, num_ancestors = counts
-    key = _key(chain_key, "resample", stage)
     slope = path.slope(target, state, segment)
     new, increment, ess, weights = reweigh(slope, num_particles, temperature, goal)
     everyone, ancestors = resample(resampling_fn, key, weights, num_particles, state)
@@ -107,11 +103,9 @@ def parameters_of(tuned: dict[str, Parameters], block: int) -> dict[str, Paramet
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def choose(
-    resampling_fn: Callable, size: int, chain_key: Array, stage: Array, weights: Array
-) -> Array:
+def choose(resampling_fn: Callable, size: int, key: Array, weights: Array) -> Array:
     """Draw ancestors by their weights."""
-    return resampling_fn(_key(chain_key, "resample", stage), weights, size)
+    return resampling_fn(key, weights, size)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -120,26 +114,19 @@ def move(
     path: Path,
     num_kept: int | None,
     target: Target,
-    chain_key: Array,
-    stage: Array,
-    block: Array,
+    key: Array,
     temperature: Array,
     until: tuple[Array, Array | None],
     parameters: dict[str, Parameters],
     state: State,
 ) -> tuple[State, Mutation]:
-    """Move a block of particles at one temperature, with a key of its own.
+    """Move a block of particles at one temperature.
 
     `num_kept` is how many to return of all that they were on the way; None for what they are in
     the end.
     """
     target, exponent = path.at(target, temperature)
     state = path.enter(kernel, target, state)
-    key = jax.random.fold_in(_key(chain_key, "move", stage), block)
     if num_kept is None:
         return mutate(kernel, target, key, exponent, *until, parameters, state)
     return mutate_and_keep(kernel, target, key, exponent, until[0], parameters, state, num_kept)
-
-
-def _key(chain_key: Array, name: str, index: Array) -> Array:
-    return jax.random.fold_in(jax.random.fold_in(chain_key, purpose(name)), index)

@@ -20,7 +20,7 @@ from bamopipe.evidence.genealogy import Genealogy
 from bamopipe.inference.chain import Chain, particles_first, stack, zeros
 from bamopipe.inference.checkpoint import Checkpoint
 from bamopipe.inference.devices import Dealer, particles_per_block
-from bamopipe.inference.keys import purpose
+from bamopipe.inference.keys import derived
 from bamopipe.inference.memory import of_largest_array
 from bamopipe.inference.mutation import Mutation, low_correlation
 from bamopipe.inference.paths import DataTempering, LikelihoodTempering, Path
@@ -78,10 +78,7 @@ class Run:
             self.block_size * particle_bytes,
         )
         self.is_pilot, self.pilot = False, list[Stage]()
-        self.chain_keys = [
-            jax.random.fold_in(jax.random.fold_in(key, purpose("smc")), chain)
-            for chain in range(engine.num_chains)
-        ]
+        self.chain_keys = [derived(key, "smc", chain) for chain in range(engine.num_chains)]
         self.chains: list[Chain] = []
 
     def result(self, start: float, checkpoint: Checkpoint | None) -> Result:
@@ -110,8 +107,8 @@ class Run:
         return [chain for chain in self.chains if chain.status is None]
 
     def _compile(self) -> None:
-        """Compile every program before the clock of sampling starts, by calls without work."""
-        key, nothing, half = self.chain_keys[0], np.int64(0), self.dtype.type(0.5)
+        """Compile every program before the clock of sampling starts, side by side."""
+        key, half = self.chain_keys[0], self.dtype.type(0.5)
         parameters = self._first_parameters()
         start = self._drawing(key, 0)
         state = zeros(start)
@@ -131,9 +128,9 @@ class Run:
             prepare = self._reweighing(key, 0, stacked, parameters, half, 0, goal)
             stacked, tuned, _ = zeros(prepare)
             state = jax.tree.map(lambda leaf: leaf[0], stacked)
-        until = nothing, self._until(half)[1]
-        item = (key, nothing, nothing, half, until, parameters_of(tuned, 0), state)
-        self.dealer.warm(self.move, item, start, prepare)
+        until = np.int64(0), self._until(half)[1]
+        item = (key, half, until, parameters_of(tuned, 0), state)
+        self.dealer.compile(self.move, item, start, prepare)
 
     def _fly_pilot(self) -> list[Stage]:
         """Find how many mutations it takes to forget, by a chain of one or two blocks of its own.
@@ -149,7 +146,7 @@ class Run:
             scheme="standard",
             target_ess=min(self.engine.target_ess, 0.9),
         )
-        pilot = Run(engine, jax.random.fold_in(self.chain_keys[0], purpose("pilot")))
+        pilot = Run(engine, derived(self.chain_keys[0], "pilot"))
         pilot.dealer, pilot.is_pilot = self.dealer, True
         pilot._start()
         while pilot._running:
@@ -207,8 +204,8 @@ class Run:
 
     def _drawing(self, chain_key, block: int) -> partial:
         engine = self.engine
-        place = chain_key, np.int64(block)
-        return partial(draw, engine.mcmc_kernel, self.block_size, engine.target, *place)
+        key = derived(chain_key, "prior", block)
+        return partial(draw, engine.mcmc_kernel, self.block_size, engine.target, key)
 
     def _goal(self, temperature: np.floating) -> tuple[int, Goal]:
         """Return the segment of the path, and how far the next step may go on it."""
@@ -220,7 +217,9 @@ class Run:
             target_ess = 0.0
         return segment, Goal(limit, self.dtype.type(target_ess))
 
-    def _reweighing(self, key, stage: int, state: State, parameters, temperature, segment, goal):
+    def _reweighing(
+        self, chain_key, stage: int, state: State, parameters, temperature, segment, goal
+    ) -> partial:
         engine = self.engine
         return partial(
             reweigh_and_tune,
@@ -229,8 +228,7 @@ class Run:
             engine.resampling_fn,
             (engine.num_particles, self.num_ancestors),
             engine.target,
-            key,
-            np.int64(stage),
+            derived(chain_key, "resample", stage),
             state,
             parameters,
             temperature,
@@ -273,9 +271,7 @@ class Run:
             moving.append((chain, found))
             items += [
                 (
-                    chain.key,
-                    np.int64(stage),
-                    np.int64(block),
+                    derived(chain.key, "move", stage, block),
                     chain.temperature,
                     self._until(chain.temperature),
                     parameters_of(tuned, block),
@@ -308,9 +304,8 @@ class Run:
         # Zero weights up to a power of two let few programs serve any number of temperatures.
         most = size * 2 ** math.ceil(math.log2(max(len(pool.states), 16)))
         padded = np.pad(weights, (0, most - len(weights))).astype(self.dtype)
-        ancestors = choose(
-            engine.resampling_fn, size, chain.key, np.int64(len(chain.stages)), padded
-        )
+        key = derived(chain.key, "resample", len(chain.stages))
+        ancestors = choose(engine.resampling_fn, size, key, padded)
         # Rounding may lead beyond the last one.
         ancestors = np.minimum(jax.device_get(ancestors), len(weights) - 1)
         state = pool.take(ancestors)

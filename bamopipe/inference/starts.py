@@ -12,7 +12,7 @@ from jax import Array
 
 from bamopipe.errors import UserError
 from bamopipe.inference.devices import Dealer
-from bamopipe.inference.keys import purpose
+from bamopipe.inference.keys import derived
 from bamopipe.samplers import Kernel
 from bamopipe.samplers.base import State
 from bamopipe.samplers.coordinates import from_coordinates, to_coordinates
@@ -75,9 +75,7 @@ def find(
     """
     if kind != "prior":
         _check_continuous(kind, target)
-    num_draws = max(PRIOR_DRAWS, TRIES * num_chains)
-    keys = jax.random.split(jax.random.fold_in(key, purpose("prior")), num_draws)
-    drawn = jax.device_get(_draw(kernel, target, keys))
+    drawn = jax.device_get(drawing(kernel, target, key, num_chains)())
     prior = {name: values[..., :PRIOR_DRAWS] for name, values in drawn.position.items()}
     if kind == "jitter":
         tried = _try(kernel, "jitter", dealer, key, [prior] * num_chains)
@@ -91,6 +89,13 @@ def find(
     positions = [state.position for state in possible]
     shape = {n: np.concatenate([p[n] for p in positions], axis=-1) for n in prior}
     return Starts(prior, states, shape)
+
+
+def drawing(kernel: Kernel, target: Target, key: Array, num_chains: int) -> partial:
+    """Return a call of a compiled program: the draws from the prior, as a state, particles last."""
+    num_draws = max(PRIOR_DRAWS, TRIES * num_chains)
+    keys = jax.random.split(derived(key, "prior"), num_draws)
+    return partial(_draw, kernel, target, keys)
 
 
 def _check_continuous(kind: Start, target: Target) -> None:
@@ -118,7 +123,7 @@ def _likeliest(target: Target, drawn: State, chain: int, num_chains: int) -> Sta
 
 def _try(kernel: Kernel, kind: str, dealer: Dealer, key: Array, positions: list) -> list[State]:
     """Run a program for each chain, which returns a state of many particles."""
-    keys = jax.random.split(jax.random.fold_in(key, purpose(kind)), len(positions))
+    keys = jax.random.split(derived(key, kind), len(positions))
     program: Callable = {"jitter": _jitter, "pathfinder": _pathfinder}[kind]
     items = zip(keys, positions, strict=True)
     return jax.device_get(dealer.map(partial(program, kernel), items))
@@ -150,7 +155,8 @@ def _take(state: State, indices: np.ndarray) -> State:
 @partial(jax.jit, static_argnums=0)
 def _draw(kernel: Kernel, target: Target, keys: Array) -> State:
     """Draw from the prior, particles last."""
-    return kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
+    position = jax.vmap(target.sample_prior, out_axes=-1)(keys)
+    return kernel.init(target, jax.lax.optimization_barrier(position))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bamopipe.inference.keys import purpose
 from bamopipe.samplers.base import ADAPTED, Info, Kernel, Parameters, State
 from bamopipe.target import Target, sum_of
 
@@ -43,7 +42,6 @@ def take_turn(
     most: int,
     target: Target,
     key: Array,
-    turn: Array,
     num_draws: Array,
     num_thin: Array,
     gain: Array,
@@ -51,12 +49,12 @@ def take_turn(
     state: State,
 ) -> Turn:
     """Make up to `most` draws of one chain, some steps apart; adapt if there is a gain."""
-    key = jax.random.fold_in(jax.random.fold_in(key, purpose("step")), turn)
+    move = jax.jit(kernel.step)  # traced once
 
     def step(index, carry):
         state, parameters, before = carry
         step_key = jax.random.fold_in(key, index)
-        state, infos = kernel.step(step_key, state, jnp.ones(()), parameters, target)
+        state, infos = move(step_key, state, jnp.ones(()), parameters, target)
         # Large at first, to get near; then falling, to settle.
         falling = gain / (1 + index / 5) ** 0.75
         return state, kernel.adapt(parameters, infos, falling), _statistics(infos, *before)
@@ -80,7 +78,7 @@ def take_turn(
         return state, parameters, rows, is_nan, total
 
     def first():
-        moved, infos = kernel.step(key, state, jnp.ones(()), parameters, target)
+        moved, infos = move(key, state, jnp.ones(()), parameters, target)
         statistics, is_nan = _statistics(infos)
         return _row(target, moved, statistics), statistics, is_nan
 

@@ -235,11 +235,12 @@ class BlackJAXUpdate:
         settings = self._settings(key, parameters)
         num_steps = TUNINGS[self.factory].num_steps if self.factory in TUNINGS else 1
 
-        def step(key, position):
+        def step(init_key, step_key, position):
             own = {name: position[name] for name in variables}
             others = {name: v for name, v in position.items() if name not in own}
             start, place = self._coordinates(target, own, others, parameters)
 
+            @jax.jit  # traced once for all places where an algorithm calls it
             def logdensity(x):
                 moved, log_det = place(x)
                 factors = target.log_factors({**others, **moved}, names)
@@ -247,7 +248,6 @@ class BlackJAXUpdate:
                 return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
             algorithm = self.factory(logdensity, **settings)
-            init_key, step_key = jax.random.split(key)
             end, info = _steps(algorithm, step_key, algorithm.init(start, init_key), num_steps)
             moved, _ = place(end.position)
             # What did not move keeps its values to the last digit; and so does what would come to
@@ -270,10 +270,12 @@ class BlackJAXUpdate:
             return moved, acceptance, statistics, path
 
         num_particles = state.position[variables[0]].shape[-1]
-        keys = jax.random.split(key, num_particles)
-        moved, acceptance, statistics, path = jax.vmap(step, in_axes=(0, -1), out_axes=-1)(
-            keys, state.position
+        # All keys at once: every use of a key is a loop of its own to compile.
+        init_keys, step_keys = jax.random.split(key, (2, num_particles))
+        move = (
+            jax.vmap(step, in_axes=(0, 0, -1), out_axes=-1) if num_particles > 1 else _alone(step)
         )
+        moved, acceptance, statistics, path = move(init_keys, step_keys, state.position)
         position = {**state.position, **moved}
         fresh = log_factors(target, position, names)
         dtype = next(iter(fresh.values())).dtype
@@ -352,6 +354,17 @@ def _steps(algorithm: blackjax.SamplingAlgorithm, key: Array, state, num_steps: 
     )
     last = jax.tree.map(lambda leaf: leaf[-1], infos)
     return end, last._replace(energy_change=jnp.sqrt(jnp.mean(infos.energy_change**2)))
+
+
+def _alone(step: Callable) -> Callable:
+    """Return what `jax.vmap` makes of a step, for one particle: a program of half the size."""
+
+    def move(init_keys, step_keys, position):
+        position = {name: values[..., 0] for name, values in position.items()}
+        moved = step(init_keys[0], step_keys[0], position)
+        return jax.tree.map(lambda leaf: jnp.expand_dims(leaf, -1), moved)
+
+    return move
 
 
 def make_update(factory: Callable, settings: Mapping | None) -> tuple[Update, Parameters]:

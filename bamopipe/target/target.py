@@ -496,12 +496,18 @@ class Target:
     def _simulate(self, key: Array, names: Iterable[str], values: dict[str, Array]) -> dict:
         """Draw these variables in order; add them to the values of their parents and data."""
         names = set(names)
-        for name in self.program.order:
-            node = self.program.model.nodes[name]
-            drawn = {name, f"{name}_missing"} & names if node.imputes else {name} & names
+        nodes = self.program.model.nodes
+        wanted = {
+            name: {name, f"{name}_missing"} & names if nodes[name].imputes else {name} & names
+            for name in self.program.order
+        }
+        # All keys at once: every use of a key is a loop of its own to compile.
+        codes = [zlib.crc32(name.encode()) for name, drawn in wanted.items() if drawn]
+        keys = iter(jax.vmap(jax.random.fold_in, (None, 0))(key, np.array(codes, np.uint32)))
+        for name, drawn in wanted.items():
+            node = nodes[name]
             if drawn:
-                node_key = jax.random.fold_in(key, zlib.crc32(name.encode()))
-                draw = self._call("sample", name, node_key, self.arguments(name, values))
+                draw = self._call("sample", name, next(keys), self.arguments(name, values))
                 if node.imputes:
                     assert node.missing is not None
                     values[f"{name}_missing"] = draw[np.nonzero(node.missing)]

@@ -1,6 +1,7 @@
 """The problems done by bamopipe; see work.py."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 import blackjax
 import distrax as dx
@@ -71,6 +72,13 @@ def draws(problem: str, num_samples: int) -> Callable[[int], Found]:
     return run
 
 
+MODULES = {
+    "eight_schools": "eight_schools",
+    "growth_mixture": "growth_mixture",
+    "expectancy_valence": "expectancy_valence_hierarchical",
+    "logistic": "logistic_regression",
+    "gp": "gp_regression",
+}
 KERNELS = {
     "gibbs": gibbs_sampler,
     "hmc": lambda model: mcmc_sampler(model, blackjax.hmc),
@@ -81,21 +89,12 @@ KERNELS = {
 
 def model_of(problem: str) -> Model:
     """Make a problem with one of bamopipe's own models."""
-    # Here, since the seed problem needs none of it.
-    import pandas as pd
-
-    from bamopipe.models import (
-        eight_schools,
-        expectancy_valence_hierarchical,
-        gp_regression,
-        growth_mixture,
-        logistic_regression,
-    )
+    import pandas as pd  # here, since the seed problem needs none
 
     table = data(problem)
     if problem == "eight_schools":
         schools = pd.DataFrame({"school": range(8), "y": table["effect"], "sd": table["error"]})
-        make, tables = eight_schools, {"schools": schools}
+        tables = {"schools": schools}
         priors = {"mu": dx.Normal(0.0, 10.0), "tau": log_normal(5.0, 1.0)}
     elif problem == "growth_mixture":
         rows = [
@@ -104,7 +103,7 @@ def model_of(problem: str) -> Model:
             for occasion, score in enumerate(scores)
         ]
         scores = pd.DataFrame(rows, columns=["student", "occasion", "score"])
-        make, tables = growth_mixture, {"scores": scores}
+        tables = {"scores": scores}
         priors = {
             "eta": dx.Normal(0.0, 2.0),
             "sigma": log_normal(0.0, 1.0),
@@ -115,20 +114,20 @@ def model_of(problem: str) -> Model:
         trial, subject = np.indices(table["choice"].shape)
         columns = {"trial": trial, "subject": subject, **table, "choice": table["choice"] + 1}
         trials = pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
-        make, tables = expectancy_valence_hierarchical, {"trials": trials}
+        tables = {"trials": trials}
         priors = {"mu": dx.Normal(0.0, 1.0), "sigma": dx.Uniform(0.0, 1.5)}
     elif problem == "logistic":
         rows = pd.DataFrame(table["x"]).add_prefix("x").assign(y=table["y"])
-        make, tables = logistic_regression, {"table": rows}
+        tables = {"table": rows}
         priors = {"intercept": dx.Normal(0.0, 2.0), "slope": dx.Normal(0.0, 1.0)}
     else:
-        make, tables = gp_regression, {"curve": pd.DataFrame(table)}
+        tables = {"curve": pd.DataFrame(table)}
         priors = {
             "amplitude": log_normal(0.0, 1.0),
             "lengthscale": log_normal(0.0, 1.0),
             "noise": log_normal(-1.0, 1.0),
         }
-    return make.model(tables, **priors)
+    return import_module(f"bamopipe.models.{MODULES[problem]}").model(tables, **priors)
 
 
 def log_normal(mu: float, sigma: float):
