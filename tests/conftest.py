@@ -1,7 +1,11 @@
 """What all tests share: the eight-schools model, written as a user would."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import blackjax
 import distrax as dx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -50,6 +54,26 @@ def make_gaussian_mean(y, prior_sd: float = 2.0, sd: float = 3.0) -> Model:
         "y", distribution=dx.Normal, parents=dict(loc=mu, scale=sd), observations=np.asarray(y)
     )
     return model
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Give a list of the programs, such as "jit(move)", that are compiled meanwhile."""
+    names: list[str] = []
+
+    def listen(event: str, _: float, fun_name: str = "", **__) -> None:
+        if event.endswith("backend_compile_duration"):
+            names.append(fun_name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield names
+        heard = len(names)
+        jax.jit(lambda x: x + 19)(np.ones(3))
+        assert names[heard:] == ["jit(<lambda>)"], "compilations are not heard of"
+        del names[heard:]
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from catalogue import CASES
 from jax.scipy.special import logsumexp
 from scipy import stats
+from scipy.special import expit, log_expit
 from tensorflow_probability.substrates import jax as tfp
 
 from bamopipe.distributions import adapter, from_text, regions, text
@@ -411,6 +412,24 @@ def test_gradients_for_the_parameters_with_infinite_bounds(family, reference):
             above = by_scipy(0.25 + shift[0], 2.0 + shift[1])
             below = by_scipy(0.25 - shift[0], 2.0 - shift[1])
             np.testing.assert_allclose(gradient, (above - below) / (2 * step), rtol=1e-7)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_derivatives_for_the_logit_of_an_outcome(order):
+    """At zero too, where the density is written with an absolute value."""
+    logits = np.array([-800.0, -30.0, -1.0, 0.0, 1e-9, 2.0, 40.0, 800.0])
+    for outcome, sign in [(1, -1), (0, 1)]:
+        x = sign * logits
+        slope = expit(x) * expit(-x)
+        expected = [log_expit(-x), -expit(x), -slope, slope * np.tanh(x / 2)][order]
+
+        def log_prob(logit, outcome=outcome):
+            return adapter.log_prob(dx.Bernoulli(logits=logit), jnp.asarray(outcome))
+
+        for _ in range(order):
+            log_prob = jax.grad(log_prob)
+        found = jax.vmap(log_prob)(jnp.asarray(logits))
+        np.testing.assert_allclose(found, sign**order * expected, rtol=1e-12, atol=1e-16)
 
 
 def test_matrices_against_scipy():

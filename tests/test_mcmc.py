@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import make_eight_schools, make_gaussian_mean
+from conftest import compilations, make_eight_schools, make_gaussian_mean
 from kernels import GROUPS, LOG_SPREAD, three_schools
 from tensorflow_probability.substrates.jax import distributions as tfd
 
@@ -115,19 +115,30 @@ def test_the_same_key_gives_the_same_bytes_on_any_number_of_cores(monkeypatch):
 def test_a_second_run_and_other_lengths_compile_nothing():
     engine = make_engine()
     engine.run(jax.random.key(0))
-    compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, duration, **_: compiled.append(event) if "compile" in event else None
-    )
-    try:
+    with compilations() as compiled:
         engine.run(jax.random.key(1))
         replace(engine, num_samples=133, num_thin=2, num_burn=10).run(jax.random.key(1))
-        again = list(compiled)
-        jax.jit(lambda x: x + 17)(jnp.ones(3))
-    finally:
-        jax.monitoring.clear_event_listeners()
-    assert again == []
-    assert compiled  # the listener does hear of compilations
+    assert compiled == []
+
+
+def test_all_is_compiled_before_anything_is_done(monkeypatch):
+    """Each program once: the same one tunes to the prior's draws and to those of the warm-up."""
+    programs = {"jit(_draw)", "jit(_tune)", "jit(take_turn)"}
+    model = make_gaussian_mean(Y)
+    engine = MCMCInference(model, mcmc_sampler(model, blackjax.nuts), num_samples=50)
+    compile_all, early = mcmc_run.Run._compile, []
+    jax.clear_caches()
+    with compilations() as compiled:
+
+        def compile_and_clear(run):
+            compile_all(run)
+            early.extend(name for name in compiled if name in programs)
+            compiled.clear()
+
+        monkeypatch.setattr(mcmc_run.Run, "_compile", compile_and_clear)
+        engine.run(jax.random.key(0))
+    assert sorted(early) == sorted(programs)
+    assert not programs & {*compiled}
 
 
 def test_windows_use_up_the_warm_up():

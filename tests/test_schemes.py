@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from blackjax.smc import resampling
-from conftest import make_eight_schools, make_gaussian_mean
+from conftest import compilations, make_eight_schools, make_gaussian_mean
 from scipy.special import gammaln
 from scipy.stats import gamma
 from tensorflow_probability.substrates import jax as tfp
@@ -209,18 +209,21 @@ def test_planted_defects_are_found(plant, way, monkeypatch):
 )
 def test_all_is_compiled_before_the_clock_of_sampling(settings, monkeypatch):
     """And nothing else: what is compiled beforehand is what is used."""
-    programs = ("draw", "move", "reweigh_and_tune", "tune")
-    sizes = []
-
-    def measure():
-        sizes.append({name: getattr(smc_programs, name)._cache_size() for name in programs})
-
-    compile_all = smc_run.Run._compile
-    monkeypatch.setattr(smc_run.Run, "_compile", lambda run: (compile_all(run), measure()))
+    reweighing = "tune" if settings.get("scheme") == "persistent" else "reweigh_and_tune"
+    programs = {"jit(draw)", "jit(move)", f"jit({reweighing})"}
+    compile_all, early = smc_run.Run._compile, []
     jax.clear_caches()
-    make_engine(**{"num_particles": 2100, "num_chains": 2, **settings}).run(jax.random.key(0))
-    measure()
-    assert sizes[0] == sizes[1]
+    with compilations() as compiled:
+
+        def compile_and_clear(run):
+            compile_all(run)
+            early.extend(name for name in compiled if name in programs)
+            compiled.clear()
+
+        monkeypatch.setattr(smc_run.Run, "_compile", compile_and_clear)
+        make_engine(**{"num_particles": 2100, "num_chains": 2, **settings}).run(jax.random.key(0))
+    assert sorted(early) == sorted(programs)
+    assert not programs & {*compiled}
 
 
 def test_steps_are_fitted_to_other_particles_than_they_move():

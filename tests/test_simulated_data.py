@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_eight_schools
+from conftest import compilations, make_eight_schools
 from scipy.stats import chi2, norm
 from tensorflow_probability.substrates.jax import distributions as tfd
 
@@ -103,13 +103,7 @@ def ranks(make_model, engines=ENGINES, num_data_sets=NUM_DATA_SETS) -> dict[str,
         draw = jax.jit(jax.vmap(compile_target(model).sample_prior_predictive))
         truths = jax.device_get(draw(jax.random.split(jax.random.key(KEY), num_data_sets)))
     rng = np.random.default_rng(KEY)
-    compiled: list[str] = []
-
-    def listen(event, *_, **__):
-        if "backend_compile" in event:
-            compiled.append(event)
-
-    try:
+    with compilations() as compiled:
         for index in range(num_data_sets):
             truth = {name: values[index] for name, values in truths.items()}
             other = model.with_data({name: truth[name] for name in model.observed})
@@ -126,9 +120,7 @@ def ranks(make_model, engines=ENGINES, num_data_sets=NUM_DATA_SETS) -> dict[str,
                         what = f"{make_engine.__name__}: {name}{list(place) if place else ''}"
                         found.setdefault(what, []).append(rank)
             if index == 0:
-                jax.monitoring.register_event_duration_secs_listener(listen)
-    finally:
-        jax.monitoring.clear_event_listeners()
+                compiled.clear()
     assert compiled == []
     return {what: np.array(values) for what, values in found.items()}
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_eight_schools, make_gaussian_mean, make_gibbs
+from conftest import compilations, make_eight_schools, make_gaussian_mean, make_gibbs
 from tensorflow_probability.substrates import jax as tfp
 
 import exact
@@ -165,18 +165,9 @@ def test_arrays_are_bit_identical_on_any_number_of_devices():
 def test_a_second_run_compiles_nothing():
     engine = make_engine()
     engine.run(jax.random.key(0))
-    compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, duration, **_: compiled.append(event) if "compile" in event else None
-    )
-    try:
+    with compilations() as compiled:
         engine.run(jax.random.key(1))
-        again = list(compiled)
-        make_engine(num_particles=333).run(jax.random.key(1))
-    finally:
-        jax.monitoring.clear_event_listeners()
-    assert again == []
-    assert compiled  # the listener does hear of compilations
+    assert compiled == []
 
 
 def test_other_settings_compile_nothing():
