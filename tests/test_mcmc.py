@@ -3,6 +3,7 @@
 import logging
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import arviz as az
 import blackjax
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import compilations, make_eight_schools, make_gaussian_mean
+from conftest import compilations, early_and_late, make_eight_schools, make_gaussian_mean
 from kernels import GROUPS, LOG_SPREAD, three_schools
 from tensorflow_probability.substrates.jax import distributions as tfd
 
@@ -76,14 +77,15 @@ def test_steps_are_shorter_once_transitions_of_the_warm_up_diverge(caplog):
     model.add_node("y", distribution=dx.Normal, parents=parents, link_fn=product, observations=1.0)
     rates = {}
     for name, settings in {"auto": {}, "given": {"target_acceptance_rate": 0.8}}.items():
-        engine = MCMCInference(model, mcmc_sampler(model, blackjax.nuts, settings), num_samples=200)
+        kernel = mcmc_sampler(model, blackjax.nuts, settings)
+        engine = MCMCInference(model, kernel, num_samples=200, num_chains=12)
         with caplog.at_level(logging.INFO, "bamopipe"):
             result = engine.run(jax.random.key(6))
-        # The middle ones of four chains: now and then one is stuck where the ridge is narrow.
+        # The median of many chains: now and then one is stuck where the ridge is narrow.
         of_chains = np.mean(result.statistics["acceptance_rate"]["position"], axis=1)
         rates[name] = np.median(of_chains)
     assert "divergences: steps are tuned to accept 0.95 of proposals" in caplog.text
-    assert rates["given"] < 0.83 < rates["auto"]
+    assert rates["given"] < 0.87 < rates["auto"]
 
 
 def test_thinning_keeps_every_nth_step_and_drops_no_remainder():
@@ -115,7 +117,7 @@ def test_the_same_key_gives_the_same_bytes_on_any_number_of_cores(monkeypatch):
 def test_a_second_run_and_other_lengths_compile_nothing():
     engine = make_engine()
     engine.run(jax.random.key(0))
-    with compilations() as compiled:
+    with compilations("compile") as compiled:
         engine.run(jax.random.key(1))
         replace(engine, num_samples=133, num_thin=2, num_burn=10).run(jax.random.key(1))
     assert compiled == []
@@ -126,19 +128,10 @@ def test_all_is_compiled_before_anything_is_done(monkeypatch):
     programs = {"jit(_draw)", "jit(_tune)", "jit(take_turn)"}
     model = make_gaussian_mean(Y)
     engine = MCMCInference(model, mcmc_sampler(model, blackjax.nuts), num_samples=50)
-    compile_all, early = mcmc_run.Run._compile, []
-    jax.clear_caches()
-    with compilations() as compiled:
-
-        def compile_and_clear(run):
-            compile_all(run)
-            early.extend(name for name in compiled if name in programs)
-            compiled.clear()
-
-        monkeypatch.setattr(mcmc_run.Run, "_compile", compile_and_clear)
-        engine.run(jax.random.key(0))
-    assert sorted(early) == sorted(programs)
-    assert not programs & {*compiled}
+    run = partial(engine.run, jax.random.key(0))
+    early, late = early_and_late(mcmc_run.Run, run, monkeypatch)
+    assert sorted(name for name in early if name in programs) == sorted(programs)
+    assert not programs & {*late}
 
 
 def test_windows_use_up_the_warm_up():

@@ -1,12 +1,14 @@
 """Other ways of running SMC: fixed schedules, data tempering, waste-free, persistent."""
 
+from functools import partial
+
 import blackjax
 import distrax as dx
 import jax
 import numpy as np
 import pytest
 from blackjax.smc import resampling
-from conftest import compilations, make_eight_schools, make_gaussian_mean
+from conftest import early_and_late, make_eight_schools, make_gaussian_mean
 from scipy.special import gammaln
 from scipy.stats import gamma
 from tensorflow_probability.substrates import jax as tfp
@@ -210,20 +212,13 @@ def test_planted_defects_are_found(plant, way, monkeypatch):
 def test_all_is_compiled_before_the_clock_of_sampling(settings, monkeypatch):
     """And nothing else: what is compiled beforehand is what is used."""
     reweighing = "tune" if settings.get("scheme") == "persistent" else "reweigh_and_tune"
-    programs = {"jit(draw)", "jit(move)", f"jit({reweighing})"}
-    compile_all, early = smc_run.Run._compile, []
-    jax.clear_caches()
-    with compilations() as compiled:
-
-        def compile_and_clear(run):
-            compile_all(run)
-            early.extend(name for name in compiled if name in programs)
-            compiled.clear()
-
-        monkeypatch.setattr(smc_run.Run, "_compile", compile_and_clear)
-        make_engine(**{"num_particles": 2100, "num_chains": 2, **settings}).run(jax.random.key(0))
-    assert sorted(early) == sorted(programs)
-    assert not programs & {*compiled}
+    every = {"jit(draw)", "jit(move)", "jit(reweigh_and_tune)", "jit(tune)"}
+    engine = make_engine(**{"num_particles": 2100, "num_chains": 2, **settings})
+    run = partial(engine.run, jax.random.key(0))
+    early, late = early_and_late(smc_run.Run, run, monkeypatch)
+    expected = ["jit(draw)", "jit(move)", f"jit({reweighing})"]
+    assert sorted(name for name in early if name in every) == expected
+    assert not every & {*late}
 
 
 def test_steps_are_fitted_to_other_particles_than_they_move():

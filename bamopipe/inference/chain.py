@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import jax
@@ -125,13 +124,6 @@ def particles_first(blocks: Any) -> np.ndarray:
     """Turn (block, ..., particle) into (particle, ...)."""
     blocks = np.asarray(blocks)
     return np.moveaxis(blocks, -1, 1).reshape(-1, *blocks.shape[1:-1])
-
-
-def zeros(call: partial) -> Any:
-    """Return zeros in the shape of what a call of a compiled program returns, without making it."""
-    program: Any = call.func
-    shapes = program.eval_shape(*call.args)
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def stack(states: list[State]) -> State:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bamopipe.target import precision_context
 
@@ -128,6 +129,13 @@ def _call_together(function: Callable, statics: tuple, constants: tuple, items: 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)
     found = jax.vmap(lambda *item: function(*statics, *constants, *item))(*stacked)
     return [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(len(items))]
+
+
+def zeros(call: partial) -> Any:
+    """Return zeros in the shape of what a call of a compiled program returns, without making it."""
+    program: Any = call.func
+    shapes = program.eval_shape(*call.args)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def particles_per_block(particle_bytes: float) -> int:

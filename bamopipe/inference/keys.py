@@ -26,9 +26,8 @@ def derived(key: Array, name: str, first: int = 0, second: int = 0) -> Array:
 
 @jax.jit
 def _fold_in(key: Array, numbers: Array) -> Array:
-    return jax.lax.scan(lambda key, number: (jax.random.fold_in(key, number), None), key, numbers)[
-        0
-    ]
+    key, _ = jax.lax.scan(lambda k, number: (jax.random.fold_in(k, number), None), key, numbers)
+    return key
 
 
 def as_typed_key(key: Array) -> Array:

@@ -12,9 +12,8 @@ import jax
 import numpy as np
 from jax import Array
 
-from bamopipe.inference.chain import zeros
 from bamopipe.inference.checkpoint import Checkpoint
-from bamopipe.inference.devices import Dealer
+from bamopipe.inference.devices import Dealer, zeros
 from bamopipe.inference.keys import derived
 from bamopipe.inference.memory import of_largest_array
 from bamopipe.inference.progress import ProgressReport

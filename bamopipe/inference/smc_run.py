@@ -17,9 +17,9 @@ from jax import Array
 from bamopipe.errors import UserError
 from bamopipe.evidence.clusters import Clusters
 from bamopipe.evidence.genealogy import Genealogy
-from bamopipe.inference.chain import Chain, particles_first, stack, zeros
+from bamopipe.inference.chain import Chain, particles_first, stack
 from bamopipe.inference.checkpoint import Checkpoint
-from bamopipe.inference.devices import Dealer, particles_per_block
+from bamopipe.inference.devices import Dealer, particles_per_block, zeros
 from bamopipe.inference.keys import derived
 from bamopipe.inference.memory import of_largest_array
 from bamopipe.inference.mutation import Mutation, low_correlation

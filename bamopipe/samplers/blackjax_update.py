@@ -272,9 +272,8 @@ class BlackJAXUpdate:
         num_particles = state.position[variables[0]].shape[-1]
         # All keys at once: every use of a key is a loop of its own to compile.
         init_keys, step_keys = jax.random.split(key, (2, num_particles))
-        move = (
-            jax.vmap(step, in_axes=(0, 0, -1), out_axes=-1) if num_particles > 1 else _alone(step)
-        )
+        together = jax.vmap(step, in_axes=(0, 0, -1), out_axes=-1)
+        move = _alone(step) if num_particles == 1 else together
         moved, acceptance, statistics, path = move(init_keys, step_keys, state.position)
         position = {**state.position, **moved}
         fresh = log_factors(target, position, names)
