@@ -25,9 +25,7 @@ def draw(
 ) -> State:
     """Draw a block of particles from the prior."""
     keys = jax.random.split(key, block_size)
-    position = jax.vmap(target.sample_prior, out_axes=-1)(keys)
-    # Put together by itself, or XLA draws once more for every factor that looks at a draw.
-    return kernel.init(target, jax.lax.optimization_barrier(position))
+    return kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -84,4 +84,5 @@ def decide(key: Array, log_ratio: Array) -> Array:
     """
     # Never 0, as `uniform` sometimes is in single precision, which would accept anything.
     uniform = 1 - jax.random.uniform(key, log_ratio.shape, log_ratio.dtype)
-    return uniform <= jnp.exp(log_ratio)
+    # Put together by itself, or XLA decides once more for every array that is chosen from.
+    return jax.lax.optimization_barrier(uniform <= jnp.exp(log_ratio))

@@ -508,6 +508,8 @@ class Target:
             node = nodes[name]
             if drawn:
                 draw = self._call("sample", name, next(keys), self.arguments(name, values))
+                # Put together by itself, or XLA draws once more for all that depends on it.
+                draw = jax.lax.optimization_barrier(draw)
                 if node.imputes:
                     assert node.missing is not None
                     values[f"{name}_missing"] = draw[np.nonzero(node.missing)]
