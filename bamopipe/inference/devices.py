@@ -117,8 +117,10 @@ class Dealer:
     def _prepared(self, program: partial, device, constants: tuple, part: list[tuple]) -> partial:
         """Return the call that `_call` makes."""
         if self._at_once == 1:
-            (item,) = part
-            return partial(program.func, *program.args, *constants, *jax.device_put(item, device))
+            ((first, *others),) = part
+            # What follows the first goes there by itself, quicker.
+            first = jax.device_put(first, device)
+            return partial(program.func, *program.args, *constants, first, *others)
         # One program for any number: what is missing is done twice.
         filled = jax.device_put(part + part[-1:] * (self._at_once - len(part)), device)
         return partial(_call_together, program.func, program.args, constants, filled)

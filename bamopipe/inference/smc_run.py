@@ -239,22 +239,11 @@ class Run:
     def _stage(self) -> None:
         """Reweigh, resample and move all chains that are still on their way."""
         moving, items = [], []
-        for chain in self._running:
+        # All of them are begun before any is waited for.
+        for chain, reweighed in [(chain, self._reweigh(chain)) for chain in self._running]:
             stage = len(chain.stages)
-            segment, goal = self._goal(chain.temperature)
-            if chain.pool is not None:
-                state, tuned, found = self._reweigh_pool(chain, chain.pool, goal)
-            else:
-                state, *others = self._reweighing(
-                    chain.key,
-                    stage,
-                    chain.state,
-                    chain.parameters,
-                    chain.temperature,
-                    segment,
-                    goal,
-                )()
-                state, (tuned, found) = self.dealer.rest(state), jax.device_get(others)
+            state, *others = reweighed
+            state, (tuned, found) = self.dealer.rest(state), jax.device_get(others)
             if not found.temperature > chain.temperature:
                 chain.status = (
                     f"tempering stalled at temperature {chain.temperature:.3g}: no higher "
@@ -295,8 +284,23 @@ class Run:
         every = np.tile(by_block, (1, copies))[:, : self.block_size]
         return every.reshape(-1)[: self.engine.num_particles]
 
+    def _reweigh(self, chain: Chain) -> tuple[State, dict[str, Parameters], Reweighting]:
+        """Raise the temperature of a chain, resample and tune."""
+        segment, goal = self._goal(chain.temperature)
+        if chain.pool is not None:
+            return self._reweigh_pool(chain, chain.pool, goal)
+        return self._reweighing(
+            chain.key,
+            len(chain.stages),
+            chain.state,
+            chain.parameters,
+            chain.temperature,
+            segment,
+            goal,
+        )()
+
     def _reweigh_pool(self, chain: Chain, pool: Pool, goal: Goal):
-        """Do what `_reweigh` does with the particles of all temperatures so far."""
+        """Do the same with the particles of all temperatures so far."""
         engine, size = self.engine, self.engine.num_particles
         temperature, log_evidence, ess, weights = pool.reweigh(
             float(chain.temperature), float(goal.limit), float(goal.target_ess)
@@ -312,11 +316,7 @@ class Run:
         at = self.dtype.type(temperature)
         tuned = tune(engine.mcmc_kernel, chain.parameters, state.position, engine.target, at)
         increment = log_evidence - chain.log_evidence
-        return (
-            state,
-            jax.device_get(tuned),
-            Reweighting(at, increment, ess, weights, ancestors),
-        )
+        return state, tuned, Reweighting(at, increment, ess, weights, ancestors)
 
     def _keep(self, chain: Chain, pool: Pool) -> None:
         """Put the particles of a chain among those that are weighted together."""

@@ -7,6 +7,7 @@ their combinations, whatever link functions are in between.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -71,26 +72,33 @@ def _has_constant_curvature(
     others = dict(target.example)
     own = {name: others.pop(name) for name in variables}
 
-    def log_density(value, others, target):
-        return _log_density(target, {**others, **value}, factors, jnp.ones(()))
-
-    def second_derivative(value, direction, others, target):
-        def gradient(v):
-            return jax.grad(log_density)(v, others, target)
-
-        return jax.jvp(gradient, (value,), (direction,))[1]
-
     def given(program):
         return [True] * len(own) + [False] * (len(program.invars) - len(own))
 
     with precision_context(target.program.precision):
-        program = jax.make_jaxpr(log_density)(own, others, target)
+        program = _log_density_of.trace(factors, own, others, target).jaxpr
         _, operations = trace(program, given(program))
         if not operations <= SMOOTH:
             return False
-        program = jax.make_jaxpr(second_derivative)(own, own, others, target)
+        program = _second_derivative.trace(factors, own, own, others, target).jaxpr
     depends, _ = trace(program, given(program))
     return not any(depends)
+
+
+# Compiled functions, though they are never run, since JAX traces those once for all runs.
+@partial(jax.jit, static_argnums=0)
+def _log_density_of(factors: tuple[str, ...], own: Position, others: Position, target: Target):
+    return _log_density(target, {**others, **own}, factors, jnp.ones(()))
+
+
+@partial(jax.jit, static_argnums=0)
+def _second_derivative(
+    factors: tuple[str, ...], own: Position, direction: Position, others: Position, target: Target
+):
+    def gradient(value):
+        return jax.grad(_log_density_of, argnums=1)(factors, value, others, target)
+
+    return jax.jvp(gradient, (own,), (direction,))[1]
 
 
 def tempered_log_density(
