@@ -240,11 +240,10 @@ class Run:
         """Reweigh, resample and move all chains that are still on their way."""
         moving, items = [], []
         # All of them are begun before any is waited for.
-        for chain, reweighed in [(chain, self._reweigh(chain)) for chain in self._running]:
-            stage = len(chain.stages)
-            state, *others = reweighed
-            state, (tuned, found) = self.dealer.rest(state), jax.device_get(others)
-            if not found.temperature > chain.temperature:
+        for chain, (state, tuned, found) in [(c, self._reweigh(c)) for c in self._running]:
+            state = self.dealer.rest(state)
+            tuned, temperature = jax.device_get((tuned, found.temperature))
+            if not temperature > chain.temperature:
                 chain.status = (
                     f"tempering stalled at temperature {chain.temperature:.3g}: no higher "
                     "temperature keeps the effective sample size at "
@@ -252,15 +251,11 @@ class Run:
                     "mutations"
                 )
                 continue
-            chain.temperature = found.temperature
-            if isinstance(chain.genealogy, Clusters):
-                chain.genealogy.descend(found.weights, self._clusters())
-            else:
-                chain.genealogy.descend(found.weights, found.ancestors, keep=chain.pool is not None)
+            chain.temperature = temperature
             moving.append((chain, found))
             items += [
                 (
-                    derived(chain.key, "move", stage, block),
+                    derived(chain.key, "move", len(chain.stages), block),
                     chain.temperature,
                     self._until(chain.temperature),
                     parameters_of(tuned, block),
@@ -269,6 +264,13 @@ class Run:
                 for block in range(self.num_blocks)
             ]
         moved = self.dealer.map(self.move, items)
+        # While a GPU moves the particles, which it does not wait for.
+        moving = [(chain, jax.device_get(found)) for chain, found in moving]
+        for chain, found in moving:
+            if isinstance(chain.genealogy, Clusters):
+                chain.genealogy.descend(found.weights, self._clusters())
+            else:
+                chain.genealogy.descend(found.weights, found.ancestors, keep=chain.pool is not None)
         mutations = jax.device_get([mutation for _, mutation in moved])
         for place, (chain, found) in enumerate(moving):
             part = slice(place * self.num_blocks, (place + 1) * self.num_blocks)
