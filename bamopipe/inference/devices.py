@@ -61,10 +61,13 @@ class Dealer:
             return arrays
         return jax.device_get(arrays)
 
-    def map(self, program: partial, items: Iterable[tuple]) -> list:
+    def map(
+        self, program: partial, items: Iterable[tuple], meanwhile: Callable[[], None] = lambda: None
+    ) -> list:
         """Return ``program(*constants, *item)`` of each item, in order, and at rest.
 
         The program is a partial call of a function that `jax.jit` made, with its static arguments.
+        What is to be done `meanwhile` takes a core of its own for as long.
         """
         items, size = list(items), self._at_once
         parts = [items[start : start + size] for start in range(0, len(items), size)]
@@ -86,6 +89,7 @@ class Dealer:
         with ThreadPoolExecutor(self._num_workers) as pool:
             workers = [pool.submit(work, worker) for worker in range(self._num_workers)]
             try:
+                meanwhile()
                 for done in workers:
                     done.result()
             finally:  # after an error or an interrupt, the workers find nothing more to do

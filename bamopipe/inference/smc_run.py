@@ -238,7 +238,7 @@ class Run:
 
     def _stage(self) -> None:
         """Reweigh, resample and move all chains that are still on their way."""
-        moving, items = [], []
+        moving, reweighings, items = list[Chain](), list[Reweighting](), []
         # All of them are begun before any is waited for.
         for chain, (state, tuned, found) in [(c, self._reweigh(c)) for c in self._running]:
             state = self.dealer.rest(state)
@@ -252,7 +252,8 @@ class Run:
                 )
                 continue
             chain.temperature = temperature
-            moving.append((chain, found))
+            moving.append(chain)
+            reweighings.append(found)
             items += [
                 (
                     derived(chain.key, "move", len(chain.stages), block),
@@ -263,16 +264,19 @@ class Run:
                 )
                 for block in range(self.num_blocks)
             ]
-        moved = self.dealer.map(self.move, items)
-        # While a GPU moves the particles, which it does not wait for.
-        moving = [(chain, jax.device_get(found)) for chain, found in moving]
-        for chain, found in moving:
-            if isinstance(chain.genealogy, Clusters):
-                chain.genealogy.descend(found.weights, self._clusters())
-            else:
-                chain.genealogy.descend(found.weights, found.ancestors, keep=chain.pool is not None)
+
+        def descend() -> None:
+            reweighings[:] = jax.device_get(reweighings)
+            for chain, found in zip(moving, reweighings, strict=True):
+                if isinstance(chain.genealogy, Clusters):
+                    chain.genealogy.descend(found.weights, self._clusters())
+                else:
+                    keep = chain.pool is not None
+                    chain.genealogy.descend(found.weights, found.ancestors, keep)
+
+        moved = self.dealer.map(self.move, items, meanwhile=descend)
         mutations = jax.device_get([mutation for _, mutation in moved])
-        for place, (chain, found) in enumerate(moving):
+        for place, (chain, found) in enumerate(zip(moving, reweighings, strict=True)):
             part = slice(place * self.num_blocks, (place + 1) * self.num_blocks)
             chain.state = stack([state for state, _ in moved[part]])
             self._record(chain, found, mutations[part])
