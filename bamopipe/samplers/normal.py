@@ -42,7 +42,7 @@ def standard_normal(key: Array, shape: tuple[int, ...], dtype) -> Array:
     >>> z.shape, z.dtype
     ((3, 10001), dtype('float64'))
     """
-    if dtype != np.float64:
+    if np.dtype(dtype) != np.float64:
         return jax.random.normal(key, shape, dtype)
     size = math.prod(shape)
     first, second = jax.random.bits(key, (2, -(-size // 2)), "uint64")
