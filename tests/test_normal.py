@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bamopipe.samplers.normal import standard_normal
+from bamopipe.samplers.normal import noise_and_uniform, standard_normal
 
 SIZE = 1_000_000
 
@@ -52,3 +52,24 @@ def test_shape_and_type(shape, precision):
     assert found.shape == shape
     assert found.dtype == precision
     assert np.all(np.isfinite(found))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_noise_and_uniform(precision):
+    """Arrays of odd sizes from one key: each has its distribution, and all are independent."""
+    size = SIZE // 10 + 1
+    with jax.enable_x64(precision == "float64"):
+        noise, uniform = jax.device_get(
+            noise_and_uniform(jax.random.key(1), [(size,), (3, size)], (2, size), precision)
+        )
+    assert [x.shape for x in noise] == [(size,), (3, size)]
+    assert uniform.shape == (2, size)
+    assert {x.dtype for x in (*noise, uniform)} == {np.dtype(precision)}
+    assert np.all((uniform >= 0) & (uniform < 1))
+    even = np.concatenate([stats.norm.cdf(np.vstack(noise)), uniform])
+    for row in even:
+        assert stats.kstest(row, "uniform").pvalue > 1e-4
+    # Of the numbers and of how far from the middle they are, which pairs might share.
+    for rows in (even, np.abs(even - 0.5)):
+        correlation = np.corrcoef(rows) - np.eye(len(rows))
+        assert np.max(np.abs(correlation)) < 4.5 / size**0.5

@@ -89,29 +89,28 @@ def reweigh(
     def log_weights(t):
         return jnp.where(log_likelihood == -jnp.inf, -jnp.inf, (t - temperature) * log_likelihood)
 
-    def ess(t):
+    def weigh(t):
         w = log_weights(t)
-        w = jnp.exp(w - jnp.max(w))
-        return total(w) ** 2 / total(w * w)
+        largest = jnp.max(w)
+        w = jnp.exp(w - largest)
+        return w, largest, total(w) ** 2 / total(w * w)
 
     possible = total((log_likelihood > -jnp.inf).astype(log_likelihood.dtype))
     wanted = goal.target_ess * possible
 
-    def bisect(_, interval):
+    def bisect(index, interval):
         low, high = interval
-        middle = (low + high) / 2
-        enough = ess(middle) >= wanted
+        # The limit first. If it will do, there is nothing between the two any more.
+        middle = jnp.where(index == 0, high, (low + high) / 2)
+        _, _, ess = weigh(middle)
+        enough = ess >= wanted
         return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
 
-    low, _ = jax.lax.fori_loop(0, BISECTIONS, bisect, (temperature, goal.limit))
-    new_temperature = jnp.where(ess(goal.limit) >= wanted, goal.limit, low)
-
-    w = log_weights(new_temperature)
-    largest = jnp.max(w)
-    weights = jnp.exp(w - largest)
+    new_temperature, _ = jax.lax.fori_loop(0, 1 + BISECTIONS, bisect, (temperature, goal.limit))
+    weights, largest, ess = weigh(new_temperature)
     increment = largest + jnp.log(total(weights) / num_particles)
     weights = jnp.ravel(weights / total(weights))[:num_particles]
-    return new_temperature, increment, ess(new_temperature), weights
+    return new_temperature, increment, ess, weights
 
 
 def resample(

@@ -19,7 +19,7 @@ from bamopipe.samplers.base import (
 )
 from bamopipe.samplers.coordinates import coordinate_shapes, moments, spread
 from bamopipe.samplers.metropolis import decide
-from bamopipe.samplers.normal import standard_normal
+from bamopipe.samplers.normal import noise_and_uniform
 from bamopipe.target import Position, Target, element_log_factors, independent_axes, tempered
 
 
@@ -90,7 +90,6 @@ class ElementwiseWalk:
     ) -> tuple[State, Info]:
         """Propose and accept or reject, each element of each particle by itself."""
         (name,) = variables
-        noise_key, accept_key = jax.random.split(key)
         scale = jnp.exp(parameters[LOG_SCALE])
 
         def propose(position, noise):
@@ -112,15 +111,17 @@ class ElementwiseWalk:
             return jnp.where(possible, log_ratio, -jnp.inf), value, known, fresh
 
         num_elements, num_coordinates = parameters["shape"].shape[:2]
-        noise = standard_normal(
-            noise_key,
-            (num_elements, num_coordinates, state.position[name].shape[-1]),
+        num_particles = state.position[name].shape[-1]
+        (noise,), uniform = noise_and_uniform(
+            key,
+            [(num_elements, num_coordinates, num_particles)],
+            (num_elements, num_particles),
             parameters["shape"].dtype,
         )
         log_ratio, value, known, fresh = jax.vmap(propose, in_axes=-1, out_axes=-1)(
             state.position, noise
         )
-        accept = decide(accept_key, log_ratio)
+        accept = decide(uniform, log_ratio)
         value = jax.vmap(self._choose, in_axes=-1, out_axes=-1)(accept, value, state.position[name])
         factors = {n: jnp.sum(jnp.where(accept, fresh[n], known[n]), axis=0) for n in fresh}
         info = Info(jnp.mean(accept, axis=0, dtype=log_ratio.dtype), any_nan(fresh), {})

@@ -15,7 +15,7 @@ from bamopipe.samplers.coordinates import (
     to_coordinates,
 )
 from bamopipe.samplers.metropolis import accept_or_reject, where_possible
-from bamopipe.samplers.normal import standard_normal
+from bamopipe.samplers.normal import noise_and_uniform
 from bamopipe.target import Position, Target
 
 DEGREES, SCALE = 5, 1.2
@@ -79,7 +79,6 @@ class IndependentProposals:
     ) -> tuple[State, Info]:
         """Propose and accept or reject, each particle by itself."""
         middle, shape, as_noise = (parameters[n] for n in ("middle", "shape", "as_noise"))
-        noise_key, accept_key = jax.random.split(key)
 
         def coordinates(position):
             x = to_coordinates(target, position, variables, as_noise)
@@ -96,7 +95,10 @@ class IndependentProposals:
         x, log_det = to_all(state.position)
         z = standardise(shape, x - middle[:, None])
         count = len(middle)
-        noise = standard_normal(noise_key, (count + DEGREES, x.shape[1]), x.dtype)
+        num_particles = x.shape[1]
+        (noise,), uniform = noise_and_uniform(
+            key, [(count + DEGREES, num_particles)], (num_particles,), x.dtype
+        )
         chi2 = jnp.sum(noise[count:] ** 2, axis=0)
         new_z = SCALE * noise[:count] * jnp.sqrt(DEGREES / chi2)
         proposal = jax.vmap(at, in_axes=-1, out_axes=-1)(
@@ -105,4 +107,4 @@ class IndependentProposals:
         back, new_log_det = to_all({**state.position, **proposal})
         correction = new_log_det - log_det + log_density(z) - log_density(new_z)
         proposal, correction = where_possible(state, proposal, back, correction)
-        return accept_or_reject(accept_key, state, proposal, correction, temperature, target)
+        return accept_or_reject(uniform, state, proposal, correction, temperature, target)

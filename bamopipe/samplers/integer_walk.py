@@ -54,12 +54,13 @@ class IntegerWalk(Untuned):
         (name,) = variables
         value = state.position[name]
         flat = value.reshape(-1, value.shape[-1])
-        which_key, sign_key, accept_key = jax.random.split(key, 3)
+        which_key, sign_key, uniform_key = jax.random.split(key, 3)
         which = jax.random.randint(which_key, flat.shape[1:], 0, len(flat))
         step = jax.random.rademacher(sign_key, flat.shape[1:])
         flat = _moved(flat, jnp.arange(len(flat))[:, None] == which, step)
         proposal = {name: flat.reshape(value.shape)}
-        return accept_or_reject(accept_key, state, proposal, 0.0, temperature, target)
+        uniform = jax.random.uniform(uniform_key, flat.shape[1:])
+        return accept_or_reject(uniform, state, proposal, 0.0, temperature, target)
 
 
 @partial(jax.jit, static_argnums=0)

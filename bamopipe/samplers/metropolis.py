@@ -9,7 +9,7 @@ from bamopipe.target import Position, Target, tempered
 
 
 def accept_or_reject(
-    key: Array,
+    uniform: Array,
     state: State,
     proposal: Position,
     log_correction: Array | float,
@@ -20,8 +20,8 @@ def accept_or_reject(
 
     Parameters
     ----------
-    key
-        For the decisions.
+    uniform
+        Random numbers from [0, 1) for the decisions, shape (particle,).
     state
         Particles last.
     proposal
@@ -38,7 +38,7 @@ def accept_or_reject(
     fresh = log_factors(target, {**state.position, **proposal}, names)
     log_ratio = tempered(target, fresh, temperature) - tempered(target, known, temperature)
     log_ratio = log_ratio + log_correction
-    accept = decide(key, log_ratio)
+    accept = decide(uniform, log_ratio)
 
     def select(new, old):
         return jnp.where(accept, new, old)
@@ -77,12 +77,11 @@ def where_possible(
     return proposal, jnp.where(possible, log_correction, -jnp.inf)
 
 
-def decide(key: Array, log_ratio: Array) -> Array:
+def decide(uniform: Array, log_ratio: Array) -> Array:
     """Say yes with the probability that a log ratio is of, or always where it is positive.
 
     No to -inf and to what is not a number.
     """
-    # Never 0, as `uniform` sometimes is in single precision, which would accept anything.
-    uniform = 1 - jax.random.uniform(key, log_ratio.shape, log_ratio.dtype)
+    # The uniform number itself is sometimes 0, which would accept anything; 1 minus it never is.
     # Put together by itself, or XLA decides once more for every array that is chosen from.
-    return jax.lax.optimization_barrier(uniform <= jnp.exp(log_ratio))
+    return jax.lax.optimization_barrier(1 - uniform <= jnp.exp(log_ratio))

@@ -1,6 +1,7 @@
-"""Standard normal noise, on which random walks spend most of their time."""
+"""The random numbers of a move, on which random walks spend most of their time."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -44,8 +45,54 @@ def standard_normal(key: Array, shape: tuple[int, ...], dtype) -> Array:
     """
     if np.dtype(dtype) != np.float64:
         return jax.random.normal(key, shape, dtype)
-    size = math.prod(shape)
-    first, second = jax.random.bits(key, (2, -(-size // 2)), "uint64")
+    return _normal(jax.random.bits(key, (_num_bits(shape),), "uint64"), shape)
+
+
+def noise_and_uniform(
+    key: Array, shapes: Sequence[tuple[int, ...]], uniform_shape: tuple[int, ...], dtype
+) -> tuple[list[Array], Array]:
+    """Draw the noise of a proposal, and what decides about it.
+
+    In double precision of one draw of random bits: each draw is a loop of its own, which takes as
+    long to compile as all arithmetic of a random walk.
+
+    Parameters
+    ----------
+    key
+        For all numbers together.
+    shapes
+        Of arrays of `standard_normal` numbers.
+    uniform_shape
+        Of an array of numbers uniform in [0, 1).
+    dtype
+        Of both.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from bamopipe.samplers.normal import noise_and_uniform
+    >>> (z,), uniform = noise_and_uniform(jax.random.key(0), [(8, 1000)], (1000,), "float32")
+    >>> z.shape, uniform.shape
+    ((8, 1000), (1000,))
+    """
+    if np.dtype(dtype) != np.float64:
+        *keys, uniform_key = jax.random.split(key, len(shapes) + 1)
+        noise = [jax.random.normal(k, shape, dtype) for k, shape in zip(keys, shapes, strict=True)]
+        return noise, jax.random.uniform(uniform_key, uniform_shape, dtype)
+    ends = np.cumsum([_num_bits(shape) for shape in shapes])
+    bits = jax.random.bits(key, (ends[-1] + math.prod(uniform_shape),), "uint64")
+    *parts, rest = jnp.split(bits, ends)
+    noise = [_normal(part, shape) for part, shape in zip(parts, shapes, strict=True)]
+    return noise, _from_1_to_2(rest).reshape(uniform_shape) - 1
+
+
+def _num_bits(shape: tuple[int, ...]) -> int:
+    """Return of how many words an array is made, two for a pair."""
+    return 2 * -(-math.prod(shape) // 2)
+
+
+def _normal(bits: Array, shape: tuple[int, ...]) -> Array:
+    first, second = bits.reshape(2, -1)
     length = jnp.sqrt(-2 * jnp.log(2 - _from_1_to_2(first)))
     angle = (_from_1_to_2(second) - 1.5) * (math.pi / 2)
     square = angle * angle
@@ -55,7 +102,7 @@ def standard_normal(key: Array, shape: tuple[int, ...], dtype) -> Array:
     x, y = jnp.where(second & 2 == 2, -x, x), jnp.where(second & 4 == 4, -y, y)
     # Put together by itself, or XLA computes each length twice.
     pair = jax.lax.optimization_barrier((length * x, length * y))
-    return jnp.concatenate(pair)[:size].reshape(shape)
+    return jnp.concatenate(pair)[: math.prod(shape)].reshape(shape)
 
 
 def _from_1_to_2(bits: Array) -> Array:

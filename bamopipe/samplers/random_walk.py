@@ -1,6 +1,6 @@
 """Gaussian random-walk Metropolis for a whole block of particles."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -20,7 +20,7 @@ from bamopipe.samplers.base import (
     check_names,
 )
 from bamopipe.samplers.metropolis import accept_or_reject
-from bamopipe.samplers.normal import standard_normal
+from bamopipe.samplers.normal import noise_and_uniform
 from bamopipe.target import Position, Target
 
 
@@ -84,31 +84,22 @@ class RandomWalk(Untuned):
         variables: tuple[str, ...],
     ) -> tuple[State, Info]:
         """Propose and accept or reject, each particle by itself."""
-        accept_key, *noise_keys = jax.random.split(key, 1 + len(variables))
-        old = {name: state.position[name] for name in variables}
-        proposal = _step(noise_keys, old, parameters["sigma"])
-        return accept_or_reject(accept_key, state, proposal, 0.0, temperature, target)
+        names = sorted(variables)
+        old = [state.position[name] for name in names]
+        # In each variable's own shape: cutting one long array apart keeps XLA from fusing.
+        shapes = [x.shape for x in old]
+        noise, uniform = noise_and_uniform(key, shapes, old[0].shape[-1:], old[0].dtype)
+        steps = _scaled(dict(zip(names, noise, strict=True)), parameters["sigma"])
+        proposal = {name: x + steps[name] for name, x in zip(names, old, strict=True)}
+        return accept_or_reject(uniform, state, proposal, 0.0, temperature, target)
 
 
-def _step(keys: Sequence[Array], position: Position, sigma) -> Position:
-    """Add Gaussian noise to the variables, taken in the order of their names."""
-    names = sorted(position)
-    # Drawn in each variable's own shape: cutting one long array apart keeps XLA from fusing.
-    noise = {
-        name: standard_normal(key, position[name].shape, position[name].dtype)
-        for key, name in zip(keys, names, strict=True)
-    }
+def _scaled(noise: Position, sigma) -> Position:
+    """Scale the noise of variables, in the order of their names, to steps."""
     if isinstance(sigma, Mapping):
-        noise = {name: jnp.asarray(sigma[name])[..., None] * z for name, z in noise.items()}
-    elif jnp.ndim(sigma) == 0:
-        noise = {name: sigma * z for name, z in noise.items()}
-    else:
-        noise = _scale_together(noise, sigma)
-    return {name: position[name] + noise[name] for name in names}
-
-
-def _scale_together(noise: Position, sigma: Array) -> Position:
-    """Scale the concatenated coordinates by a vector or a matrix."""
+        return {name: jnp.asarray(sigma[name])[..., None] * z for name, z in noise.items()}
+    if jnp.ndim(sigma) == 0:
+        return {name: sigma * z for name, z in noise.items()}
     flat = [z.reshape(-1, z.shape[-1]) for z in noise.values()]
     rows = jnp.concatenate(flat) if len(flat) > 1 else flat[0]
     rows = sigma @ rows if sigma.ndim == 2 else sigma[:, None] * rows

@@ -21,7 +21,7 @@ from bamopipe.samplers.coordinates import (
     to_coordinates,
 )
 from bamopipe.samplers.metropolis import accept_or_reject, where_possible
-from bamopipe.samplers.normal import standard_normal
+from bamopipe.samplers.normal import noise_and_uniform
 from bamopipe.target import Position, Target
 
 
@@ -95,7 +95,6 @@ class TunedRandomWalk:
         variables: tuple[str, ...],
     ) -> tuple[State, Info]:
         """Propose and accept or reject, each particle by itself."""
-        noise_key, accept_key = jax.random.split(key)
         walking = self._walking(variables)
 
         def coordinates(position):
@@ -111,13 +110,13 @@ class TunedRandomWalk:
 
         to_all = jax.vmap(coordinates, in_axes=-1, out_axes=-1)
         x, log_det = to_all(state.position)
-        noise = standard_normal(noise_key, x.shape, x.dtype)
+        (noise,), uniform = noise_and_uniform(key, [x.shape], x.shape[-1:], x.dtype)
         moved = x + jnp.exp(parameters[LOG_SCALE]) * spread(parameters["shape"], noise)
         proposal, carried_log_det = jax.vmap(at, in_axes=-1, out_axes=-1)(moved, state.position)
         back, new_log_det = to_all({**state.position, **proposal})
         correction = new_log_det - log_det + carried_log_det
         proposal, correction = where_possible(state, proposal, back, correction)
-        return accept_or_reject(accept_key, state, proposal, correction, temperature, target)
+        return accept_or_reject(uniform, state, proposal, correction, temperature, target)
 
     def _walking(self, variables: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name for name in variables if name not in self.carried)

@@ -158,7 +158,7 @@ class _Compiler:
         def log_prob(value, arguments):
             return adapter.log_prob(distribution(arguments), value)
 
-        self._add("sample", name, draw, jax.random.key(0), examples)
+        self._add("sample", name, draw, jax.eval_shape(jax.random.key, 0), examples)
         self._add("log_prob", name, log_prob, value, examples)
         if node.is_latent or node.imputes:
             self._trace_transform(node, outline, distribution, examples)

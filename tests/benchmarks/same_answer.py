@@ -63,18 +63,18 @@ def settings_of(name: str, work: str, problem: str) -> dict:
 
 def measure(name: str, work: str, problem: str, limit: float) -> Round | str:
     """Let a program do its work twice; return what it took and found, or why it did not."""
-    start = time.perf_counter()
+    start = time.monotonic()
     settings = settings_of(name, work, problem)
     try:
         done = ask(name, python_of(name), work, 2, limit, **settings)
     except subprocess.TimeoutExpired:
         return f"more than {limit:.0f} s for two runs"
-    wall = time.perf_counter() - start
     if done.returncode:
         return f"failed: {done.stderr.strip().splitlines()[-1][:80]}"
     found = json.loads(done.stdout.splitlines()[-1])
     _, warm = found.pop("seconds")
-    return {**found, "warm": [warm], "overhead": [wall - 2 * warm]}
+    first, _ = found.pop("end")
+    return {**found, "warm": [warm], "overhead": [first - start - warm]}
 
 
 def rounds_of(names: tuple[str, ...], work: str, problem: str, count: int, limit: float) -> dict:

@@ -16,7 +16,7 @@ import numpy as np
 from problems import data
 from work import Found, answer
 
-from bamopipe.samplers.normal import standard_normal
+from bamopipe.samplers.normal import noise_and_uniform, standard_normal
 
 BLOCK = 1000
 EFFECTS, ERRORS = (column[:, None] for column in data("eight_schools").values())
@@ -62,28 +62,33 @@ def start(key, size):
 def move(key, num_steps, temperature, state):
     """Make Gibbs sweeps of random walks."""
 
-    def accept(key, log_ratio):
-        uniform = 1 - jax.random.uniform(key, log_ratio.shape, log_ratio.dtype)
-        return uniform <= jnp.exp(log_ratio)
+    def draw(key, x):
+        (noise,), uniform = noise_and_uniform(key, [x.shape], x.shape[-1:], x.dtype)
+        return noise, uniform
+
+    def accept(uniform, log_ratio):
+        return jax.lax.optimization_barrier(1 - uniform <= jnp.exp(log_ratio))
 
     def sweep(index, state):
         mu, tau, theta, p_mu, p_tau, p_theta, lik = state
-        size = mu.shape
-        keys = jax.random.split(jax.random.fold_in(key, index), 6)
-        new = mu + 6.0 * standard_normal(keys[0], size, mu.dtype)
+        keys = jax.random.split(jax.random.fold_in(key, index), 3)
+        noise, uniform = draw(keys[0], mu)
+        new = mu + 6.0 * noise
         n_mu, n_theta = prior_mu(new), of_theta(new, tau, theta)
-        yes = accept(keys[1], n_mu + n_theta - p_mu - p_theta)
+        yes = accept(uniform, n_mu + n_theta - p_mu - p_theta)
         mu, p_mu = jnp.where(yes, new, mu), jnp.where(yes, n_mu, p_mu)
         p_theta = jnp.where(yes, n_theta, p_theta)
-        new = tau + 6.0 * standard_normal(keys[2], size, mu.dtype)
+        noise, uniform = draw(keys[1], tau)
+        new = tau + 6.0 * noise
         n_tau = prior_tau(new)
         n_theta = of_theta(mu, jnp.where(new > 0, new, 1.0), theta)
-        yes = accept(keys[3], n_tau + n_theta - p_tau - p_theta)
+        yes = accept(uniform, n_tau + n_theta - p_tau - p_theta)
         tau, p_tau = jnp.where(yes, new, tau), jnp.where(yes, n_tau, p_tau)
         p_theta = jnp.where(yes, n_theta, p_theta)
-        new = theta + 5.0 * jnp.eye(8) @ standard_normal(keys[4], theta.shape, mu.dtype)
+        noise, uniform = draw(keys[2], theta)
+        new = theta + 5.0 * jnp.eye(8) @ noise
         n_theta, n_lik = of_theta(mu, tau, new), likelihood(new)
-        yes = accept(keys[5], n_theta - p_theta + temperature * (n_lik - lik))
+        yes = accept(uniform, n_theta - p_theta + temperature * (n_lik - lik))
         theta, p_theta = jnp.where(yes, new, theta), jnp.where(yes, n_theta, p_theta)
         return mu, tau, theta, p_mu, p_tau, p_theta, jnp.where(yes, n_lik, lik)
 
