@@ -1,15 +1,16 @@
 """How long it takes to the same answer, by bamopipe and by five other programs.
 
-    uv run python tests/benchmarks/same_answer.py [--problems gp ...] [--rounds 2] [--limit 300]
+    uv run python tests/benchmarks/same_answer.py [--problems gp ...] [--questions draws ...]
 
 The problems are those of peers/problems.py, the same data and priors for all, in double precision.
 Each program is used as its documentation recommends, in an environment of its own
 (peers/environments.py). Two questions, asked of all programs in turn, some rounds of a process each
 that does its work twice:
 
-- a log evidence with a standard error of 0.02: seconds times the square of how much larger the
-  standard deviation of its estimates is, between all chains and runs;
-- 4,000 effective draws of every variable: seconds times what is lacking, by arviz.ess (bulk).
+- evidence: a log evidence with a standard error of 0.02: seconds times the square of how much
+  larger the standard deviation of its estimates is, between all chains and runs;
+- draws: 4,000 effective draws of every variable: seconds times what is lacking, by arviz.ess
+  (bulk).
 
 Prints both from the start of a process (cold: what the first run takes longer, and imports, come on
 top) and within one (warm), and the evidence beside a reference where peers/with_importance.py has
@@ -29,7 +30,7 @@ from peers.problems import NAMES
 from peers.work import ask
 
 BAMOPIPE = {
-    "eight_schools": {"kernel": "gibbs", "num_particles": 1000},
+    "eight_schools": {"kernel": "gibbs", "num_particles": 1000, "num_mutations": 10},
     "growth_mixture": {"kernel": "gibbs", "num_particles": 500},
     "expectancy_valence": {
         "kernel": "gibbs",
@@ -40,7 +41,9 @@ BAMOPIPE = {
     "logistic": {"kernel": "hmc", "num_particles": 500},
     "gp": {"kernel": "irmh", "num_particles": 500, "scheme": "waste_free", "num_mutations": 10},
 }
-"""What docs/speed.md advises for such models."""
+"""For evidences, what docs/speed.md advises for such models."""
+BAMOPIPE_DRAWS = {"gp": "irmh"}
+"""The kernel for draws, where that is not NUTS."""
 EVIDENCE = {
     "bamojax": {"num_chains": 4, "num_particles": 1000, "num_mutations": 100},
     "pymc": {"draws": 1000},
@@ -56,7 +59,8 @@ Round = dict[str, list]
 def settings_of(name: str, work: str, problem: str) -> dict:
     """Return what a program is told."""
     if work == "draws":
-        return {"problem": problem, "num_samples": 1000}
+        own = {"kernel": BAMOPIPE_DRAWS.get(problem, "nuts")} if name == "bamopipe" else {}
+        return {"problem": problem, "num_samples": 1000, **own}
     own = {"num_chains": 4, **BAMOPIPE[problem]} if name == "bamopipe" else EVIDENCE[name]
     return {"problem": problem, **own}
 
@@ -126,20 +130,24 @@ def reference(problem: str) -> str:
     return f"{'reference':35}{found['log_evidence'][0]:.3f} ± {found['error'][0]:.3f}"
 
 
+QUESTIONS = {
+    "evidence": (f"a log evidence with a standard error of {STANDARD_ERROR}", evidence),
+    "draws": (f"{EFFECTIVE:,} effective draws", draws),
+}
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--problems", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=QUESTIONS)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--limit", type=float, default=300.0)
     options = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    questions = {
-        "evidence": (f"a log evidence with a standard error of {STANDARD_ERROR}", evidence),
-        "draws": (f"{EFFECTIVE:,} effective draws", draws),
-    }
     for problem in options.problems:
-        for work, (what, row) in questions.items():
+        for work in options.questions:
+            what, row = QUESTIONS[work]
             names = DRAWS if work == "draws" else ("bamopipe", *EVIDENCE)
             print(f"\n{problem}: seconds to {what}\n{'':12}{'cold':>10}{'warm':>10}", flush=True)
             found = rounds_of(names, work, problem, options.rounds, options.limit)

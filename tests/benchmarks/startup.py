@@ -5,7 +5,7 @@
 Prints, in seconds by the clock and of processor time:
 
 - a fit of a tiny model from the start of the process to its end, with a cold and a warm cache of
-  compiled programs, and which part of the warm one goes where;
+  compiled programs, and which part of each goes where;
 - ``snakemake -n`` of an experiment of many runs;
 - one block of many seeds of eight schools with 1,000 particles, against its sampling alone.
 
@@ -118,9 +118,15 @@ def tiny() -> None:
     row("tiny fit, cold", *timed(*fit)[:2])
     warm = [timed(*fit)[:2] for _ in range(3)]
     row("tiny fit, warm (least of 3)", *map(min, zip(*warm, strict=True)), "wanted: below 4")
-    parts = json.loads(timed(sys.executable, "-c", NOTED, *words)[2].splitlines()[-1])
-    total = sum(parts.values())
-    print("    of which  " + ", ".join(f"{k} {v / total:.0%}" for k, v in parts.items()))
+    parts("warm", words)
+    shutil.rmtree("results/programs")
+    parts("cold", words)
+
+
+def parts(kind: str, words: list) -> None:
+    """Print where the seconds of a fit go."""
+    found = json.loads(timed(sys.executable, "-c", NOTED, *words)[2].splitlines()[-1])
+    print(f"    {kind}: " + ", ".join(f"{k} {v:.2f}" for k, v in found.items()))
 
 
 def plan(num_runs: int) -> None:

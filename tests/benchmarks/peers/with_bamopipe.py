@@ -54,10 +54,10 @@ def evidence(problem: str, kernel: str, **settings) -> Callable[[int], Found]:
     }
 
 
-def draws(problem: str, num_samples: int) -> Callable[[int], Found]:
-    """Make NUTS, four chains."""
+def draws(problem: str, kernel: str, num_samples: int) -> Callable[[int], Found]:
+    """Make Markov chain Monte Carlo, four chains."""
     model = model_of(problem)
-    engine = MCMCInference(model, KERNELS["nuts"](model), num_samples=num_samples, num_chains=4)
+    engine = MCMCInference(model, KERNELS[kernel](model), num_samples=num_samples, num_chains=4)
     target = compile_target(model)
     follow = jax.jit(
         jax.vmap(jax.vmap(lambda position: position | target.deterministics(position)))
