@@ -42,7 +42,7 @@ BAMOPIPE = {
     "gp": {"kernel": "irmh", "num_particles": 500, "scheme": "waste_free", "num_mutations": 10},
 }
 """For evidences, what docs/speed.md advises for such models."""
-BAMOPIPE_DRAWS = {"gp": "irmh"}
+BAMOPIPE_DRAWS = {"gp": "random_walk"}
 """The kernel for draws, where that is not NUTS."""
 EVIDENCE = {
     "bamojax": {"num_chains": 4, "num_particles": 1000, "num_mutations": 100},

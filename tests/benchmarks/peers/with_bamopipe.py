@@ -83,6 +83,7 @@ KERNELS = {
     "gibbs": gibbs_sampler,
     "hmc": lambda model: mcmc_sampler(model, blackjax.hmc),
     "nuts": lambda model: mcmc_sampler(model, blackjax.nuts),
+    "random_walk": lambda model: mcmc_sampler(model, blackjax.normal_random_walk),
     "irmh": lambda model: mcmc_sampler(model, blackjax.irmh),
 }
 
