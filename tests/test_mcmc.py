@@ -21,7 +21,7 @@ import exact
 from bamopipe import diagnostics
 from bamopipe.base import Model
 from bamopipe.errors import UserError
-from bamopipe.inference import MCMCInference, follow, mcmc_run, starts
+from bamopipe.inference import MCMCInference, follow, mcmc_run, prior_draws, starts
 from bamopipe.inference.datatree import to_datatree
 from bamopipe.inference.devices import Dealer
 from bamopipe.inference.mcmc_run import DRAWS_PER_TURN, windows
@@ -142,7 +142,7 @@ def test_windows_use_up_the_warm_up():
 
 def test_other_data_and_other_steps_compile_nothing(tmp_path):
     """Counted in the entries of the programs' caches, for a kernel that is set by hand."""
-    programs = (take_turn, mcmc_run._tune, starts._draw, starts._jitter)
+    programs = (take_turn, mcmc_run._tune, prior_draws.draw, starts._jitter)
 
     def run(y, sigma, key, **settings):
         model = make_gaussian_mean(y)

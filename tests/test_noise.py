@@ -20,7 +20,7 @@ from bamopipe.distributions.noise import from_noise
 from bamopipe.errors import UserError
 from bamopipe.samplers import gibbs_sampler
 from bamopipe.samplers.base import LOG_SCALE, Block, Kernel
-from bamopipe.samplers.coordinates import choose_noise, from_coordinates, to_coordinates
+from bamopipe.samplers.coordinates import fit, from_coordinates, to_coordinates
 from bamopipe.samplers.tuned_random_walk import TunedRandomWalk
 from bamopipe.target import Target, compile_target, precision_context
 
@@ -139,11 +139,11 @@ def test_coordinates_of_noise():
     target = compile_target(model)
     names = target.latent
     draws = jax.vmap(target.sample_prior, out_axes=-1)(jax.random.split(KEY, 400))
-    noises = choose_noise(target, draws, jnp.zeros(()), names)
+    noises = fit(target, draws, jnp.zeros(()), names)["as_noise"]
     # Of the prior all is noise, but what is positive has none of all real numbers.
     assert {name: bool(flag) for name, flag in noises.items()} == dict(mean=True, x=True, f=True)
     # Given its parents it stays as it is.
-    assert choose_noise(target, draws, jnp.zeros(()), ("x",)) == {}
+    assert fit(target, draws, jnp.zeros(()), ("x",))["as_noise"] == {}
     position = target.sample_prior(KEY)
     free = to_coordinates(target, position, names, noises)
     again, log_det = from_coordinates(target, free, {}, names, noises)
@@ -259,4 +259,4 @@ def test_coordinates_follow_what_the_data_say(sd, expected):
         "scale": scales,
         "x": variance * (np.arange(8.0)[:, None] - 3) / sd**2 + jnp.sqrt(variance) * noise,
     }
-    assert bool(choose_noise(target, draws, jnp.ones(()), ("scale", "x"))["x"]) is expected
+    assert bool(fit(target, draws, jnp.ones(()), ("scale", "x"))["as_noise"]["x"]) is expected

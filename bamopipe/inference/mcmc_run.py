@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from bamopipe.garbage import uncollected
 from bamopipe.inference.checkpoint import Checkpoint
 from bamopipe.inference.devices import Dealer, zeros
 from bamopipe.inference.keys import derived
@@ -93,7 +94,8 @@ class Run:
         """Run; `start` is when the clock of compilation began."""
         engine = self.engine
         with ProgressReport(f"MCMC of {engine.model.name}") as self.progress:
-            self._compile()
+            with uncollected():
+                self._compile()
             starts = find(
                 engine.start,
                 engine.mcmc_kernel,

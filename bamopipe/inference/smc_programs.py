@@ -16,18 +16,6 @@ from bamopipe.samplers.base import Kernel, Parameters, State
 from bamopipe.target import Position, Target
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def draw(
-    kernel: Kernel,
-    block_size: int,
-    target: Target,
-    key: Array,
-) -> State:
-    """Draw a block of particles from the prior."""
-    keys = jax.random.split(key, block_size)
-    return kernel.init(target, jax.vmap(target.sample_prior, out_axes=-1)(keys))
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def reweigh_and_tune(
     kernel: Kernel,

@@ -17,6 +17,7 @@ from jax import Array
 from bamopipe.errors import UserError
 from bamopipe.evidence.clusters import Clusters
 from bamopipe.evidence.genealogy import Genealogy
+from bamopipe.garbage import uncollected
 from bamopipe.inference.chain import Chain, particles_first, stack
 from bamopipe.inference.checkpoint import Checkpoint
 from bamopipe.inference.devices import Dealer, particles_per_block, zeros
@@ -25,11 +26,11 @@ from bamopipe.inference.memory import of_largest_array
 from bamopipe.inference.mutation import Mutation, low_correlation
 from bamopipe.inference.paths import DataTempering, LikelihoodTempering, Path
 from bamopipe.inference.persistent import Pool
+from bamopipe.inference.prior_draws import draw
 from bamopipe.inference.progress import ProgressReport, fraction_done
 from bamopipe.inference.result import OK, FinalState, Result, Stage, nan_sentence
 from bamopipe.inference.smc_programs import (
     choose,
-    draw,
     move,
     parameters_of,
     reweigh_and_tune,
@@ -84,7 +85,8 @@ class Run:
     def result(self, start: float, checkpoint: Checkpoint | None) -> Result:
         """Run; `start` is when the clock of compilation began."""
         with ProgressReport(f"SMC of {self.engine.model.name}") as progress:
-            self._compile()
+            with uncollected():
+                self._compile()
             compiled = time.perf_counter()
             timings = {"compile": compiled - start, "sample": 0.0}
             before = self._restore(checkpoint) if checkpoint else 0.0

@@ -13,6 +13,7 @@ from jax import Array
 from bamopipe.errors import UserError
 from bamopipe.inference.devices import Dealer
 from bamopipe.inference.keys import derived
+from bamopipe.inference.prior_draws import draw
 from bamopipe.samplers import Kernel
 from bamopipe.samplers.base import State
 from bamopipe.samplers.coordinates import from_coordinates, to_coordinates
@@ -94,8 +95,7 @@ def find(
 def drawing(kernel: Kernel, target: Target, key: Array, num_chains: int) -> partial:
     """Return a call of a compiled program: the draws from the prior, as a state, particles last."""
     num_draws = max(PRIOR_DRAWS, TRIES * num_chains)
-    keys = jax.random.split(derived(key, "prior"), num_draws)
-    return partial(_draw, kernel, target, keys)
+    return partial(draw, kernel, num_draws, target, derived(key, "prior"))
 
 
 def _check_continuous(kind: Start, target: Target) -> None:
@@ -150,13 +150,6 @@ def _possible(state: State) -> np.ndarray:
 
 def _take(state: State, indices: np.ndarray) -> State:
     return jax.tree.map(lambda leaf: leaf[..., indices], state)
-
-
-@partial(jax.jit, static_argnums=0)
-def _draw(kernel: Kernel, target: Target, keys: Array) -> State:
-    """Draw from the prior, particles last."""
-    position = jax.vmap(target.sample_prior, out_axes=-1)(keys)
-    return kernel.init(target, jax.lax.optimization_barrier(position))
 
 
 @partial(jax.jit, static_argnums=0)

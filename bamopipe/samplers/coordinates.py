@@ -1,6 +1,7 @@
 """Free coordinates of a block of variables, and their shape, for kernels that tune themselves."""
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -67,7 +68,7 @@ def from_coordinates(
     variables
         Which variables the coordinates are of.
     as_noise
-        Of some of these, whether their coordinates are their noise; from `choose_noise`.
+        Of some of these, whether their coordinates are their noise; from `fit`.
     """
     shapes = coordinate_shapes(target, variables)
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
@@ -79,83 +80,6 @@ def from_coordinates(
     given = {name: value for name, value in {**position, **own}.items() if name not in free}
     constrained, log_det = target.constrain(free, given, as_noise)
     return {**own, **constrained}, log_det
-
-
-def choose_noise(
-    target: Target,
-    position: Position,
-    temperature: Array,
-    variables: tuple[str, ...],
-    is_diagonal: bool | None = None,
-) -> dict[str, Array]:
-    """Choose for which variables noise makes better coordinates than their own values do.
-
-    Variables that others among them shift and scale have noise. Where the data say little, it is
-    distributed in the same way whatever the parents are, and kernels that move all together meet no
-    funnels: the non-centred parametrisation of a hierarchy, the whitened one of a Gaussian process.
-    Where the data say much, it is the noise that has to follow the parents.
-
-    In standardised coordinates the mean square of the gradient of the log density is one for each
-    coordinate if they are normal, and more if they are not (the Fisher divergence from a normal
-    distribution). It is large where there are narrow places, which steps of one size cannot enter.
-    What is chosen makes it small.
-
-    Parameters
-    ----------
-    target, position, variables, is_diagonal
-        As for `location_and_shape`.
-    temperature
-        Of the target that the particles were drawn from.
-
-    Returns
-    -------
-    dict
-        Variable -> whether its coordinates shall be its noise, of all that have noise.
-
-    References
-    ----------
-    Gorinova, Moore and Hoffman (2020), Automatic reparameterisation of probabilistic programs, who
-    choose by another divergence.
-    """
-    names = tuple(
-        name
-        for name in variables
-        if target.has_real_noise(name) and (target.program.upstream[name] - {name}) & {*variables}
-    )
-    if not names:
-        return {}
-    factors = target.touching(variables)
-    particles_first = jax.tree.map(lambda values: jnp.moveaxis(values, -1, 0), position)
-
-    def divergence(flags: Array) -> Array:
-        as_noise = dict(zip(names, flags, strict=True))
-
-        def at(position):
-            def log_density(x):
-                moved, log_det = from_coordinates(target, x, position, variables, as_noise)
-                known = target.log_factors({**position, **moved}, factors)
-                return tempered(target, known, temperature) + log_det
-
-            x = to_coordinates(target, position, variables, as_noise)
-            return x, jax.grad(log_density)(x)
-
-        x, gradient = jax.tree.map(
-            lambda rows: rows.T, jax.lax.map(at, particles_first, batch_size=GRADIENTS_AT_ONCE)
-        )
-        _, shape = moments(x, is_diagonal)
-        square = jnp.sum(spread(shape.T, gradient) ** 2, axis=0)
-        return jnp.nanmean(jnp.where(jnp.isfinite(square), square, jnp.nan))
-
-    def try_own(index, best):
-        """Let one of them have its own values; none the first time."""
-        flags, least = best
-        other = jnp.where(jnp.arange(len(names)) == index - 1, False, flags)
-        value = divergence(other)
-        return jnp.where(value < least, other, flags), jnp.fmin(value, least)
-
-    best = (jnp.ones(len(names), bool), jnp.asarray(jnp.inf, temperature.dtype))
-    flags, _ = jax.lax.fori_loop(0, len(names) + 1, try_own, best)
-    return dict(zip(names, flags, strict=True))
 
 
 def coordinate_shapes(target: Target, variables: tuple[str, ...]) -> list[tuple[int, ...]]:
@@ -218,16 +142,80 @@ def fit(
 ) -> dict[str, Any]:
     """Return the parameters of a kernel that moves in coordinates fitted to the particles.
 
-    They are "as_noise" from `choose_noise`, whose arguments these are, or nothing where no
-    temperature is given; and "middle" and "shape" from `location_and_shape`.
+    Variables that others among them shift and scale have noise, which may make better coordinates
+    than their own values do. Where the data say little, it is distributed in the same way whatever
+    the parents are, and kernels that move all together meet no funnels: the non-centred
+    parametrisation of a hierarchy, the whitened one of a Gaussian process. Where the data say much,
+    it is the noise that has to follow the parents.
+
+    In standardised coordinates the mean square of the gradient of the log density is one for each
+    coordinate if they are normal, and more if they are not (the Fisher divergence from a normal
+    distribution). It is large where there are narrow places, which steps of one size cannot enter.
+    What is chosen makes it small.
+
+    Parameters
+    ----------
+    target, position, variables, is_diagonal
+        As for `location_and_shape`.
+    temperature
+        Of the target that the particles were drawn from; without it own values are chosen.
+
+    Returns
+    -------
+    dict
+        "as_noise": variable -> whether its coordinates shall be its noise, of all that have noise;
+        "middle" and "shape" from `location_and_shape`.
+
+    References
+    ----------
+    Gorinova, Moore and Hoffman (2020), Automatic reparameterisation of probabilistic programs, who
+    choose by another divergence.
     """
-    as_noise = (
-        {}
-        if temperature is None
-        else choose_noise(target, position, temperature, variables, is_diagonal)
+    names = tuple(
+        name
+        for name in variables
+        if target.has_real_noise(name) and (target.program.upstream[name] - {name}) & {*variables}
     )
-    middle, shape = location_and_shape(target, position, variables, is_diagonal, as_noise)
-    return {"middle": middle, "shape": shape, "as_noise": as_noise}
+    if temperature is None or not names:
+        middle, shape = location_and_shape(target, position, variables, is_diagonal)
+        return {"middle": middle, "shape": shape, "as_noise": {}}
+    factors = target.touching(variables)
+    particles_first = jax.tree.map(lambda values: jnp.moveaxis(values, -1, 0), position)
+
+    def divergence(flags: Array) -> tuple[Array, tuple[Array, Array]]:
+        as_noise = dict(zip(names, flags, strict=True))
+
+        def at(position):
+            def log_density(x):
+                moved, log_det = from_coordinates(target, x, position, variables, as_noise)
+                known = target.log_factors({**position, **moved}, factors)
+                return tempered(target, known, temperature) + log_det
+
+            x = to_coordinates(target, position, variables, as_noise)
+            return x, jax.grad(log_density)(x)
+
+        x, gradient = jax.tree.map(
+            lambda rows: rows.T, jax.lax.map(at, particles_first, batch_size=GRADIENTS_AT_ONCE)
+        )
+        middle, shape = moments(x, is_diagonal)
+        square = jnp.sum(spread(shape.T, gradient) ** 2, axis=0)
+        return jnp.nanmean(jnp.where(jnp.isfinite(square), square, jnp.nan)), (middle, shape)
+
+    def try_own(index, best):
+        """Let one of them have its own values; none the first time."""
+        flags, least, _ = best
+        other = jnp.where(jnp.arange(len(names)) == index - 1, False, flags)
+        value, fitted = divergence(other)
+        is_better = (value < least) | (index == 0)
+        return jax.tree.map(
+            partial(jnp.where, is_better), (other, jnp.fmin(value, least), fitted), best
+        )
+
+    flags = jnp.ones(len(names), bool)
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(divergence, flags))
+    best = (flags, jnp.asarray(jnp.inf, temperature.dtype), nothing[1])
+    flags, _, (middle, shape) = jax.lax.fori_loop(0, len(names) + 1, try_own, best)
+    return {"middle": middle, "shape": shape, "as_noise": dict(zip(names, flags, strict=True))}
 
 
 def spread(shape: Array, x: Array) -> Array:

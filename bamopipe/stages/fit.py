@@ -17,6 +17,7 @@ from bamopipe.config import read_frozen
 from bamopipe.distributions import text
 from bamopipe.errors import UserError
 from bamopipe.exclusive import exclusive
+from bamopipe.garbage import uncollected
 from bamopipe.stages import own
 
 logger = logging.getLogger("bamopipe")
@@ -76,16 +77,12 @@ def _is_made(out: Path, seeds: list[int], attrs: Mapping[str, Any]) -> bool:
 def _few_collections() -> Iterator[None]:
     """Look for no garbage while modules are imported, and seldom after.
 
-    They make many objects and no garbage. To look for it as often as Python does by itself costs a
-    seventh of the start of a fit.
+    To look for it as often as Python does by itself costs a seventh of the start of a fit.
     """
-    gc.disable()
-    try:
+    with uncollected():
         yield
-    finally:
-        gc.freeze()
-        gc.enable()
-        gc.set_threshold(50_000)
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 def prepare(frozen: Mapping[str, Any], threads: int | None) -> None:

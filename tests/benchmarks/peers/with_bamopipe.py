@@ -19,16 +19,7 @@ from bamopipe.target import compile_target
 
 def seed_problem(**settings) -> Callable[[int], Found]:
     """Make eight schools with the kernels of bamojax's own example."""
-    effects, errors = data("eight_schools").values()
-    model = Model("eight schools")
-    mu = model.add_node("mu", distribution=dx.Normal(0.0, 10.0))
-    tau = model.add_node("tau", distribution=log_normal(5.0, 1.0))
-    theta = model.add_node(
-        "theta", distribution=dx.Normal, parents=dict(loc=mu, scale=tau), shape=(8,)
-    )
-    model.add_node(
-        "y", distribution=dx.Normal, parents=dict(loc=theta, scale=errors), observations=effects
-    )
+    model = eight_schools()
     kernel = gibbs_sampler(
         model,
         dict.fromkeys(("mu", "tau", "theta"), blackjax.normal_random_walk),
@@ -73,7 +64,6 @@ def draws(problem: str, kernel: str, num_samples: int) -> Callable[[int], Found]
 
 
 MODULES = {
-    "eight_schools": "eight_schools",
     "growth_mixture": "growth_mixture",
     "expectancy_valence": "expectancy_valence_hierarchical",
     "logistic": "logistic_regression",
@@ -88,16 +78,30 @@ KERNELS = {
 }
 
 
+def eight_schools() -> Model:
+    """Make eight schools of arrays."""
+    effects, errors = data("eight_schools").values()
+    model = Model("eight schools")
+    mu = model.add_node("mu", distribution=dx.Normal(0.0, 10.0))
+    tau = model.add_node("tau", distribution=log_normal(5.0, 1.0))
+    theta = model.add_node(
+        "theta", distribution=dx.Normal, parents=dict(loc=mu, scale=tau), shape=(8,)
+    )
+    model.add_node(
+        "y", distribution=dx.Normal, parents=dict(loc=theta, scale=errors), observations=effects
+    )
+    return model
+
+
 def model_of(problem: str) -> Model:
-    """Make a problem with one of bamopipe's own models."""
-    import pandas as pd  # here, since the seed problem needs none
+    """Make a problem, all but the smallest with one of bamopipe's own models."""
+    if problem == "eight_schools":
+        return eight_schools()
+
+    import pandas as pd  # here, since eight schools needs none
 
     table = data(problem)
-    if problem == "eight_schools":
-        schools = pd.DataFrame({"school": range(8), "y": table["effect"], "sd": table["error"]})
-        tables = {"schools": schools}
-        priors = {"mu": dx.Normal(0.0, 10.0), "tau": log_normal(5.0, 1.0)}
-    elif problem == "growth_mixture":
+    if problem == "growth_mixture":
         rows = [
             (student, occasion, score)
             for student, scores in enumerate(table["score"])
