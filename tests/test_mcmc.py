@@ -125,7 +125,7 @@ def test_a_second_run_and_other_lengths_compile_nothing():
 
 def test_all_is_compiled_before_anything_is_done(monkeypatch):
     """Each program once: the same one tunes to the prior's draws and to those of the warm-up."""
-    programs = {"jit(_draw)", "jit(_tune)", "jit(take_turn)"}
+    programs = {"jit(draw)", "jit(_tune)", "jit(take_turn)"}
     model = make_gaussian_mean(Y)
     engine = MCMCInference(model, mcmc_sampler(model, blackjax.nuts), num_samples=50)
     run = partial(engine.run, jax.random.key(0))
