@@ -12,6 +12,8 @@ that does its work twice:
 - draws: 4,000 effective draws of every variable: seconds times what is lacking, by arviz.ess
   (bulk).
 
+Both take one run at least.
+
 Prints both from the start of a process (cold: what the first run takes longer, and imports, come on
 top) and within one (warm), and the evidence beside a reference where peers/with_importance.py has
 one, since no number of runs makes up for a bias. A program that needs longer than the limit for a
@@ -34,12 +36,18 @@ BAMOPIPE = {
     "growth_mixture": {"kernel": "gibbs", "num_particles": 500},
     "expectancy_valence": {
         "kernel": "gibbs",
-        "num_particles": 2000,
-        "scheme": "waste_free",
-        "num_mutations": 50,
+        "num_particles": 500,
+        "num_mutations": 5,
+        "target_ess": 0.8,
     },
-    "logistic": {"kernel": "hmc", "num_particles": 500},
-    "gp": {"kernel": "irmh", "num_particles": 500, "scheme": "waste_free", "num_mutations": 10},
+    "logistic": {"kernel": "irmh", "num_particles": 2000, "num_mutations": 3, "target_ess": 0.7},
+    "gp": {
+        "kernel": "irmh",
+        "num_particles": 500,
+        "scheme": "waste_free",
+        "num_mutations": 10,
+        "target_ess": 0.8,
+    },
 }
 """For evidences, what docs/speed.md advises for such models."""
 BAMOPIPE_DRAWS = {"gp": "random_walk"}
@@ -103,7 +111,7 @@ def evidence(found: Round) -> str:
     chains = [value for values in found["log_evidence"] for value in values]
     error = statistics.stdev(chains) / len(found["log_evidence"][0]) ** 0.5
     warm, overhead = (statistics.median(found[what]) for what in ("warm", "overhead"))
-    needed = warm * (error / STANDARD_ERROR) ** 2
+    needed = warm * max(1, (error / STANDARD_ERROR) ** 2)
     return (
         f"{overhead + needed:10.1f}{needed:10.1f}   one run {warm:.2f} s ± {error:.3f}; all "
         f"{statistics.fmean(chains):.3f} ± {error / len(found['log_evidence']) ** 0.5:.3f}"
@@ -114,7 +122,7 @@ def draws(found: Round) -> str:
     """Return a row about draws."""
     warm, overhead = (statistics.median(found[what]) for what in ("warm", "overhead"))
     effective, r_hat = statistics.median(found["ess"]), max(found["r_hat"])
-    needed = warm * EFFECTIVE / effective
+    needed = warm * max(1, EFFECTIVE / effective)
     return (
         f"{overhead + needed:10.1f}{needed:10.1f}   one run {warm:.2f} s, "
         f"{effective:,.0f} effective draws, R-hat at most {r_hat:.3f}"
