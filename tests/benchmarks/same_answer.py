@@ -23,6 +23,7 @@ process is left out, and said to be. Of two cores nothing else should take any.
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import time
@@ -82,7 +83,8 @@ def measure(name: str, work: str, problem: str, limit: float) -> Round | str:
     except subprocess.TimeoutExpired:
         return f"more than {limit:.0f} s for two runs"
     if done.returncode:
-        return f"failed: {done.stderr.strip().splitlines()[-1][:80]}"
+        said = re.findall(r"^\w*Error: .*", done.stderr, re.MULTILINE) or ["no error was said"]
+        return f"failed: {said[-1][:80]}"
     found = json.loads(done.stdout.splitlines()[-1])
     _, warm = found.pop("seconds")
     first, _ = found.pop("end")

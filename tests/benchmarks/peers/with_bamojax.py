@@ -87,8 +87,9 @@ def _growth_mixture(model, score, time):
 def _expectancy_valence(model, choice, win, loss):
     mu = model.add_node("mu", distribution=dist.Normal(0.0, 1.0), shape=(3,))
     sigma = model.add_node("sigma", distribution=dist.Uniform(0.0, 1.5), shape=(3,))
+    # Its shape is how many draws of what the parents are the location and scale of.
     z = model.add_node(
-        "z", distribution=dist.Normal, parents=dict(loc=mu, scale=sigma), shape=(NUM_SUBJECTS, 3)
+        "z", distribution=dist.Normal, parents=dict(loc=mu, scale=sigma), shape=(NUM_SUBJECTS,)
     )
     model.add_node(
         "y",
