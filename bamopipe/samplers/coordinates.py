@@ -104,7 +104,6 @@ def location_and_shape(
     position: Position,
     variables: tuple[str, ...],
     is_diagonal: bool | None = None,
-    as_noise: AsNoise = NOTHING,
 ) -> tuple[Array, Array]:
     """Return the particles' mean, and their shape: a factor of their covariance.
 
@@ -124,12 +123,8 @@ def location_and_shape(
     is_diagonal
         Whether correlations are left out of account; by default if there are more than
         `LARGEST_DENSE` coordinates.
-    as_noise
-        Of some of the variables, whether their coordinates are their noise.
     """
-    to_all = jax.vmap(
-        lambda p: to_coordinates(target, p, variables, as_noise), in_axes=-1, out_axes=-1
-    )
+    to_all = jax.vmap(lambda p: to_coordinates(target, p, variables), in_axes=-1, out_axes=-1)
     return moments(to_all(position), is_diagonal)
 
 
