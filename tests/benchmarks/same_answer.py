@@ -44,10 +44,10 @@ BAMOPIPE = {
     "logistic": {"kernel": "irmh", "num_particles": 2000, "num_mutations": 3, "target_ess": 0.7},
     "gp": {
         "kernel": "irmh",
-        "num_particles": 500,
+        "num_particles": 1000,
         "scheme": "waste_free",
-        "num_mutations": 10,
-        "target_ess": 0.8,
+        "num_mutations": 20,
+        "target_ess": 0.9,
     },
 }
 """For evidences, what docs/speed.md advises for such models."""
