@@ -201,14 +201,16 @@ def fit(
         flags, least, _ = best
         other = jnp.where(jnp.arange(len(names)) == index - 1, False, flags)
         value, fitted = divergence(other)
+        # The first counts even where it is not a number, since there has to be a shape.
         is_better = (value < least) | (index == 0)
         return jax.tree.map(
             partial(jnp.where, is_better), (other, jnp.fmin(value, least), fitted), best
         )
 
     flags = jnp.ones(len(names), bool)
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(divergence, flags))
-    best = (flags, jnp.asarray(jnp.inf, temperature.dtype), nothing[1])
+    _, fitted = jax.eval_shape(divergence, flags)
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), fitted)
+    best = (flags, jnp.asarray(jnp.inf, temperature.dtype), nothing)
     flags, _, (middle, shape) = jax.lax.fori_loop(0, len(names) + 1, try_own, best)
     return {"middle": middle, "shape": shape, "as_noise": dict(zip(names, flags, strict=True))}
 

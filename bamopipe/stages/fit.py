@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,15 @@ def main(config: Path, seeds: list[int], out: Path, threads: int | None = None) 
     """
     frozen = read_config(config)
     model_file = source.check(frozen).path
-    with _few_collections():
+    with uncollected():
         prepare(frozen, threads)
 
         # The first two are for functions below, which import them where they need them.
         from bamopipe import inference, posterior, programs, provenance  # noqa: F401
 
+    # Seldom after, too: as often as Python looks by itself is a seventh of the start of a fit.
+    gc.freeze()
+    gc.set_threshold(50_000)
     files = {n: str(datafiles.place(entry)) for n, entry in frozen["data"]["files"].items()}
     unfinished = out.with_name(f"{out.stem}.unfinished")
     # A job of a Snakemake that was killed may live on, and be asked for again by the next one.
@@ -71,18 +74,6 @@ def _is_made(out: Path, seeds: list[int], attrs: Mapping[str, Any]) -> bool:
         same = ("config", "fit_id", "data_sha256", "model_source", "versions")
         return made["seeds"] == json.dumps(seeds) and all(made[k] == attrs[k] for k in same)
     return False
-
-
-@contextlib.contextmanager
-def _few_collections() -> Iterator[None]:
-    """Look for no garbage while modules are imported, and seldom after.
-
-    To look for it as often as Python does by itself costs a seventh of the start of a fit.
-    """
-    with uncollected():
-        yield
-    gc.freeze()
-    gc.set_threshold(50_000)
 
 
 def prepare(frozen: Mapping[str, Any], threads: int | None) -> None:
