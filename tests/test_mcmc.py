@@ -125,7 +125,7 @@ def test_a_second_run_and_other_lengths_compile_nothing():
 
 def test_all_is_compiled_before_anything_is_done(monkeypatch):
     """Each program once: the same one tunes to the prior's draws and to those of the warm-up."""
-    programs = {"jit(draw)", "jit(_tune)", "jit(take_turn)"}
+    programs = {"jit(_positions)", "jit(evaluate)", "jit(_tune)", "jit(take_turn)"}
     model = make_gaussian_mean(Y)
     engine = MCMCInference(model, mcmc_sampler(model, blackjax.nuts), num_samples=50)
     run = partial(engine.run, jax.random.key(0))
@@ -142,7 +142,13 @@ def test_windows_use_up_the_warm_up():
 
 def test_other_data_and_other_steps_compile_nothing(tmp_path):
     """Counted in the entries of the programs' caches, for a kernel that is set by hand."""
-    programs = (take_turn, mcmc_run._tune, prior_draws.draw, starts._jitter)
+    programs = (
+        take_turn,
+        mcmc_run._tune,
+        prior_draws.positions(),
+        prior_draws.evaluate,
+        starts._jitter,
+    )
 
     def run(y, sigma, key, **settings):
         model = make_gaussian_mean(y)

@@ -17,6 +17,7 @@ from bamopipe.inference.checkpoint import Checkpoint
 from bamopipe.inference.devices import Dealer, zeros
 from bamopipe.inference.keys import derived
 from bamopipe.inference.memory import of_largest_array
+from bamopipe.inference.prior_draws import calls
 from bamopipe.inference.progress import ProgressReport
 from bamopipe.inference.result import OK, Draws, nan_sentence
 from bamopipe.inference.shelf import Shelf
@@ -140,12 +141,12 @@ class Run:
     def _compile(self) -> None:
         """Compile every program before anything is done, side by side."""
         engine = self.engine
-        draw = drawing(engine.mcmc_kernel, engine.target, self.key, engine.num_chains)
-        drawn = zeros(draw)
+        start = calls(*drawing(engine.mcmc_kernel, engine.target, self.key, engine.num_chains))
+        drawn = zeros(start[-1])
         tune = self._tuning(self.parameters[0], drawn.position, 0)
         state = jax.tree.map(lambda leaf: leaf[..., :1], drawn)
         item = (*self._numbers(0, Phase("", 0)), zeros(tune), state)
-        self.dealer.compile(self.turn, item, draw, tune)
+        self.dealer.compile(self.turn, item, *start, tune)
 
     def flush(self) -> None:
         """Bring what the arrays of `_arrays` refer to onto the disk."""

@@ -18,6 +18,7 @@ from bamopipe.errors import UserError
 from bamopipe.evidence.clusters import Clusters
 from bamopipe.evidence.genealogy import Genealogy
 from bamopipe.garbage import uncollected
+from bamopipe.inference import prior_draws
 from bamopipe.inference.chain import Chain, particles_first, stack
 from bamopipe.inference.checkpoint import Checkpoint
 from bamopipe.inference.devices import Dealer, particles_per_block, zeros
@@ -26,7 +27,6 @@ from bamopipe.inference.memory import of_largest_array
 from bamopipe.inference.mutation import Mutation, low_correlation
 from bamopipe.inference.paths import DataTempering, LikelihoodTempering, Path
 from bamopipe.inference.persistent import Pool
-from bamopipe.inference.prior_draws import draw
 from bamopipe.inference.progress import ProgressReport, fraction_done
 from bamopipe.inference.result import OK, FinalState, Result, Stage, nan_sentence
 from bamopipe.inference.smc_programs import (
@@ -112,8 +112,8 @@ class Run:
         """Compile every program before the clock of sampling starts, side by side."""
         key, half = self.chain_keys[0], self.dtype.type(0.5)
         parameters = self._first_parameters()
-        start = self._drawing(key, 0)
-        state = zeros(start)
+        start = prior_draws.calls(*self._drawing(key, 0))
+        state = zeros(start[-1])
         stacked = stack([state] * self.num_blocks)
         if self.engine.scheme == "persistent":
             prepare = partial(
@@ -132,7 +132,7 @@ class Run:
             state = jax.tree.map(lambda leaf: leaf[0], stacked)
         until = np.int64(0), self._until(half)[1]
         item = (key, half, until, parameters_of(tuned, 0), state)
-        self.dealer.compile(self.move, item, start, prepare)
+        self.dealer.compile(self.move, item, *start, prepare)
 
     def _fly_pilot(self) -> list[Stage]:
         """Find how many mutations it takes to forget, by a chain of one or two blocks of its own.
@@ -177,7 +177,7 @@ class Run:
         engine = self.engine
         for key in self.chain_keys:
             drawing = [self._drawing(key, block) for block in range(self.num_blocks)]
-            state = stack([self.dealer.rest(draw_block()) for draw_block in drawing])
+            state = stack([self.dealer.rest(prior_draws.draw(*block)) for block in drawing])
             chain = Chain(
                 key=key,
                 parameters=self._first_parameters(),
@@ -204,10 +204,10 @@ class Run:
                 self._keep(chain, chain.pool)
             self.chains.append(chain)
 
-    def _drawing(self, chain_key, block: int) -> partial:
+    def _drawing(self, chain_key, block: int) -> tuple:
         engine = self.engine
         key = derived(chain_key, "prior", block)
-        return partial(draw, engine.mcmc_kernel, self.block_size, engine.target, key)
+        return engine.mcmc_kernel, self.block_size, engine.target, key
 
     def _goal(self, temperature: np.floating) -> tuple[int, Goal]:
         """Return the segment of the path, and how far the next step may go on it."""

@@ -76,7 +76,7 @@ def find(
     """
     if kind != "prior":
         _check_continuous(kind, target)
-    drawn = jax.device_get(drawing(kernel, target, key, num_chains)())
+    drawn = jax.device_get(draw(*drawing(kernel, target, key, num_chains)))
     prior = {name: values[..., :PRIOR_DRAWS] for name, values in drawn.position.items()}
     if kind == "jitter":
         tried = _try(kernel, "jitter", dealer, key, [prior] * num_chains)
@@ -92,10 +92,10 @@ def find(
     return Starts(prior, states, shape)
 
 
-def drawing(kernel: Kernel, target: Target, key: Array, num_chains: int) -> partial:
-    """Return a call of a compiled program: the draws from the prior, as a state, particles last."""
+def drawing(kernel: Kernel, target: Target, key: Array, num_chains: int) -> tuple:
+    """Return what `prior_draws.draw` is to be called with."""
     num_draws = max(PRIOR_DRAWS, TRIES * num_chains)
-    return partial(draw, kernel, num_draws, target, derived(key, "prior"))
+    return kernel, num_draws, target, derived(key, "prior")
 
 
 def _check_continuous(kind: Start, target: Target) -> None:
