@@ -105,6 +105,21 @@ def test_draws_of_several_turns_go_on_from_each_other():
     assert np.unique(draws).size > 20
 
 
+def test_the_same_bytes_come_in_turns_of_any_length(monkeypatch):
+    """However long a turn takes, and whether anything is known of that."""
+    engine = make_engine(num_samples=250, num_thin=2, num_burn=30)
+    whole = engine.run(jax.random.key(3))
+    for seconds in (0, 1e-3, 1e9):
+        monkeypatch.setattr(mcmc_run, "SECONDS_PER_TURN", seconds)
+        again = engine.run(jax.random.key(3))
+        for one, other in zip(
+            jax.tree.leaves((whole.draws, whole.statistics)),
+            jax.tree.leaves((again.draws, again.statistics)),
+            strict=True,
+        ):
+            assert one.tobytes() == other.tobytes()
+
+
 def test_the_same_key_gives_the_same_bytes_on_any_number_of_cores(monkeypatch):
     draws = []
     for cores in ("1", "2"):
@@ -247,16 +262,17 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(tmp_path, monkeypatch):
         num_chains=2,
     )
     whole = engine.run(jax.random.key(5))
-    original, turns = mcmc_run.Run._tell, []
+    monkeypatch.setattr(mcmc_run, "MOST_DRAWS", DRAWS_PER_TURN)
+    monkeypatch.setattr(mcmc_run, "SECONDS_PER_TURN", 1e9)
+    original, ends = mcmc_run.Run._tell, []
     # The turn that was just made is not offered any more, so that each is made twice.
-    monkeypatch.setattr(mcmc_run.Run, "_tell", lambda run, *a: turns.append(run.num_turns))
+    monkeypatch.setattr(mcmc_run.Run, "_tell", lambda run, *a: ends.append(run._steps()[0]))
     engine.run(jax.random.key(5), tmp_path / "undisturbed.npz")
-    num_turns = len(turns)
-    assert num_turns == 8  # 1 + 3 + 1 of warm-up, 1 of burn, 2 that are kept
-    for number in range(num_turns):
+    assert len(ends) == 8  # 1 + 3 + 1 of warm-up, 1 of burn, 2 that are kept
+    for end in ends:
 
-        def tell(run, *arguments, last=number):
-            if run.num_turns > last:
+        def tell(run, *arguments, end=end):
+            if run._steps()[0] >= end:
                 raise StopError
 
         monkeypatch.setattr(mcmc_run.Run, "_tell", tell)
@@ -278,6 +294,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(tmp_path, monkeypatch):
 
 
 def test_files_that_are_gone_are_missed(tmp_path, monkeypatch):
+    monkeypatch.setattr(mcmc_run, "MOST_DRAWS", DRAWS_PER_TURN)
     engine = make_engine(num_samples=3 * DRAWS_PER_TURN)
     original = mcmc_run.Run._tell
 

@@ -20,6 +20,7 @@ from bamopipe.errors import UserError
 from bamopipe.samplers import gibbs_sampler, mcmc_sampler
 from bamopipe.samplers.base import log_factors
 from bamopipe.samplers.blackjax_update import BlackJAXUpdate
+from bamopipe.samplers.coordinates import quartiles
 from bamopipe.samplers.random_walk import RandomWalk
 from bamopipe.target import compile_target, precision_context
 
@@ -380,3 +381,20 @@ def test_the_reference_of_the_two_level_model_is_consistent():
     density /= density.sum()
     np.testing.assert_allclose(density @ axis, mean, rtol=1e-8)
     np.testing.assert_allclose(np.sqrt(density @ (axis - mean) ** 2), sd, rtol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 101])
+def test_quartiles_are_those_of_all_numbers_in_a_row(dtype, size):
+    rng = np.random.default_rng(size)
+    rows = rng.standard_cauchy((5, size)).astype(dtype)
+    rows[1, rng.random(size) < 0.5] = np.nan
+    rows[2, 1:] = -np.nan
+    rows[3] = np.where(rows[3] < 0, -0.0, 0.0)
+    rows[4] = np.nan
+    with jax.enable_x64(dtype == "float64"):
+        found = np.concatenate(quartiles(jnp.asarray(rows)), axis=1)
+    assert found.dtype == dtype
+    full = [row[~np.isnan(row)] for row in rows]
+    expected = [np.quantile(row, [0.25, 0.75]) if row.size else [np.nan] * 2 for row in full]
+    np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == "float32" else 1e-14)

@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bamopipe")
 
-# Draws that one call of the compiled program makes; what is reported and kept in between.
+# Draws of warm-up after which the chains agree on the size of steps.
 DRAWS_PER_TURN = 100
+# All others come in turns of about so many seconds, after which it is reported and kept what they
+# are; at most so many draws, and no more than fit in so many bytes.
+SECONDS_PER_TURN = 0.2
+MOST_DRAWS = 1000
+MOST_BYTES = 2**24
 
 
 class Phase(NamedTuple):
@@ -75,9 +80,12 @@ class Run:
         self.is_behind = np.zeros(engine.num_chains, bool)
         # Whether transitions diverged when the size of steps had settled.
         self.has_diverged = np.zeros((), bool)
-        chain_bytes = DRAWS_PER_TURN * of_largest_array(engine.mcmc_kernel, engine.target)
+        draw_bytes = sum(np.asarray(values).nbytes for values in engine.target.example.values())
+        self.room = max(min(MOST_DRAWS, MOST_BYTES // draw_bytes), DRAWS_PER_TURN)
+        self.seconds_per_step = math.inf
+        chain_bytes = self.room * of_largest_array(engine.mcmc_kernel, engine.target)
         self.dealer = Dealer((engine.target,), engine.precision, engine.num_chains, chain_bytes)
-        self.turn = partial(take_turn, engine.mcmc_kernel, DRAWS_PER_TURN)
+        self.turn = partial(take_turn, engine.mcmc_kernel, self.room)
         self.phases = [
             *(
                 Phase("warm-up", size, gain=1.0, tunes=not is_last)
@@ -86,7 +94,7 @@ class Run:
             Phase("burn", engine.num_burn),
             Phase("", engine.num_samples, engine.num_thin),
         ]
-        self.phase, self.num_done, self.num_turns = 0, 0, 0
+        self.phase, self.num_done = 0, 0
         self.is_nan: dict[str, np.ndarray] = {}
         self.kept = Shelf(engine.num_samples, folder)
         self.shelf = self.kept
@@ -156,7 +164,7 @@ class Run:
         """Return all that a run needs to go on, but for what is on the shelf."""
         leaves = jax.tree.leaves((self.states, self.parameters))
         return {
-            "counts": np.array([self.phase, self.num_done, self.num_turns]),
+            "counts": np.array([self.phase, self.num_done]),
             "is_behind": self.is_behind,
             "has_diverged": self.has_diverged,
             **{f"is_nan/{name}": flags for name, flags in self.is_nan.items()},
@@ -167,7 +175,7 @@ class Run:
         """Go on from the arrays of an earlier process, if there are any."""
         saved = checkpoint.load() if checkpoint else None
         if checkpoint and saved is not None:
-            self.phase, self.num_done, self.num_turns = saved["counts"].tolist()
+            self.phase, self.num_done = saved["counts"].tolist()
             self.is_behind = saved["is_behind"]
             self.has_diverged = saved["has_diverged"]
             names = [name for name in saved if name.startswith("is_nan/")]
@@ -233,13 +241,13 @@ class Run:
 
     def _take_turn(self, phase: Phase) -> None:
         """Let all chains make some draws."""
-        chains = range(self.engine.num_chains)
-        size = min(DRAWS_PER_TURN, phase.num_draws - self.num_done)
+        chains, size, start = range(self.engine.num_chains), self._size(phase), time.perf_counter()
         items = [self._item(chain, phase, size) for chain in chains]
         found = jax.device_get(self.dealer.map(self.turn, items))
+        self.seconds_per_step = (time.perf_counter() - start) / (size * phase.num_thin)
         self.states = [turn.state for turn in found]
         rows = jax.tree.map(
-            lambda *leaves: np.stack(leaves)[:, :size],
+            lambda *leaves: np.stack([leaf[:size] for leaf in leaves]),
             *[(turn.draws, turn.statistics) for turn in found],
         )
         if phase.tunes or not phase.name:
@@ -251,8 +259,15 @@ class Run:
         if phase.gain:
             self._average([turn.adapted for turn in found])
         self.num_done += size
-        self.num_turns += 1
         self._tell(phase, rows[1]["acceptance_rate"])
+
+    def _size(self, phase: Phase) -> int:
+        """Return how many draws the next turn makes, on which no number depends after warm-up."""
+        left = phase.num_draws - self.num_done
+        if phase.gain:
+            return min(DRAWS_PER_TURN, left)
+        in_time = int(SECONDS_PER_TURN / (self.seconds_per_step * phase.num_thin))
+        return min(max(in_time, 1), self.room, left)
 
     def _tell(self, phase: Phase, rates: dict[str, np.ndarray]) -> None:
         done, total = self._steps()
@@ -279,7 +294,8 @@ class Run:
 
     def _numbers(self, chain: int, phase: Phase, num_draws: int = 0) -> tuple:
         return (
-            derived(self.key, "step", chain, self.num_turns),
+            derived(self.key, "step", chain, self.phase),
+            np.int64(self.num_done),
             np.int64(num_draws),
             np.int64(phase.num_thin),
             self.dtype.type(phase.gain),

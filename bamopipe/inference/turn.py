@@ -42,18 +42,22 @@ def take_turn(
     most: int,
     target: Target,
     key: Array,
+    num_before: Array,
     num_draws: Array,
     num_thin: Array,
     gain: Array,
     parameters: dict[str, Parameters],
     state: State,
 ) -> Turn:
-    """Make up to `most` draws of one chain, some steps apart; adapt if there is a gain."""
+    """Make up to `most` draws of one chain, some steps apart; adapt if there is a gain.
+
+    The key is for all turns that follow each other, and `num_before` how many draws they made.
+    """
     move = jax.jit(kernel.step)  # traced once
 
     def step(index, carry):
         state, parameters, before = carry
-        step_key = jax.random.fold_in(key, index)
+        step_key = jax.random.fold_in(key, num_before * num_thin + index)
         state, infos = move(step_key, state, jnp.ones(()), parameters, target)
         # Large at first, to get near; then falling, to settle.
         falling = gain / (1 + index / 5) ** 0.75

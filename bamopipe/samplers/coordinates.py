@@ -94,9 +94,32 @@ def fences(values: Array) -> tuple[Array, Array]:
     They are three interquartile ranges away from the quartiles (Tukey 1977, "far out"), where a
     normal distribution has one value in a million. NaN is left out of account.
     """
-    low, high = jnp.nanquantile(values, jnp.array([0.25, 0.75]), axis=1, keepdims=True)
+    low, high = quartiles(values)
     reach = jnp.where(high > low, 3 * (high - low), jnp.inf)
     return low - reach, high + reach
+
+
+def quartiles(values: Array) -> tuple[Array, Array]:
+    """Return the lower and the upper quartile of each row; NaN is left out of account."""
+    kind = np.dtype(f"i{values.dtype.itemsize}")
+
+    def flip(bits: Array) -> Array:
+        return jnp.where(bits < 0, bits ^ np.iinfo(kind).max, bits)
+
+    # As whole numbers in the same order, which processors sort four times as fast.
+    keys = flip(jax.lax.bitcast_convert_type(values, kind))
+    ordered = jnp.sort(jnp.where(jnp.isnan(values), np.iinfo(kind).max, keys), axis=1)
+    last = jnp.sum(~jnp.isnan(values), axis=1, keepdims=True) - 1
+
+    def at(share: float) -> Array:
+        below = (share * last).astype(int)
+        places = jnp.concatenate([below, jnp.minimum(below + 1, last)], axis=1)
+        found = flip(jnp.take_along_axis(ordered, places, axis=1))
+        low, high = jnp.split(jax.lax.bitcast_convert_type(found, values.dtype), 2, axis=1)
+        part = (share * last - below).astype(low.dtype)
+        return low * (1 - part) + high * part
+
+    return at(0.25), at(0.75)
 
 
 def location_and_shape(
