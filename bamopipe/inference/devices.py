@@ -86,8 +86,9 @@ class Dealer:
                         return
                     results[index] = self._call(program, device, constants, part)
 
-        with ThreadPoolExecutor(self._num_workers) as pool:
-            workers = [pool.submit(work, worker) for worker in range(self._num_workers)]
+        count = min(self._num_workers, len(parts))
+        with ThreadPoolExecutor(count) as pool:
+            workers = [pool.submit(work, worker) for worker in range(count)]
             try:
                 meanwhile()
                 for done in workers:
