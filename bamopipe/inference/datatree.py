@@ -1,7 +1,6 @@
 """From a `Result` to the tree that ArviZ and netCDF know."""
 
 import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from bamopipe import posterior
 from bamopipe.inference.follow import follow
+from bamopipe.inference.keys import derived
 from bamopipe.inference.mcmc import MCMCInference
 from bamopipe.inference.result import Draws, Result
 from bamopipe.inference.smc import SMCInference
@@ -58,7 +58,7 @@ def to_datatree(
     {'chain': 2, 'draw': 100, 'y_dim_0': 2}
     """
     target, model = engine.target, engine.model
-    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predict"))
+    of_seed = jax.random.key(seed)
     folder: Path | None = None
     if isinstance(result, Draws):
         folder, draws, statistics = result.folder, result.draws, _sample_stats(result)
@@ -73,8 +73,9 @@ def to_datatree(
         }
     # As in the run: with more threads the linear algebra library gives other bits.
     with precision_context(engine.precision), threadpool_limits(limits=1, user_api="blas"):
+        key = derived(of_seed, "predict")
         after = follow(target, key, draws, folder and folder / "consequences")
-        before = follow(target, jax.random.fold_in(key, zlib.crc32(b"prior")), result.prior)
+        before = follow(target, derived(key, "prior"), result.prior)
         data = {
             name: np.asarray(model.nodes[name].value, value.dtype)
             for name, value in target.data.items()

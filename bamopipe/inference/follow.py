@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from bamopipe.inference.keys import derived
 from bamopipe.inference.shelf import Shelf
 from bamopipe.target import Position, Target
 
@@ -75,7 +76,7 @@ def over_draws(
                 _some(
                     function,
                     targets,
-                    jax.random.fold_in(key, chain),
+                    derived(key, "chain", chain),
                     chosen,
                     {name: values[chain, chosen] for name, values in draws.items()},
                 )

@@ -1,6 +1,5 @@
 """Predictions at new data, such as other covariates, from the draws of a posterior."""
 
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from bamopipe.distributions.gaussian_process import GaussianProcess
 from bamopipe.distributions.sparse_gaussian_process import SparseGaussianProcess
 from bamopipe.errors import UserError
 from bamopipe.inference.follow import over_draws
+from bamopipe.inference.keys import derived, purpose
 from bamopipe.target import Position, Target, compile_target, precision_context
 
 PROCESSES = (GaussianProcess, SparseGaussianProcess)
@@ -99,9 +99,10 @@ def predict(
                 f"{target.program.shapes[name]}, but its draws have {draws[name].shape[2:]}; only "
                 "what depends on the data alone may change its length"
             )
-    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"predictions"))
+    of_seed = jax.random.key(seed)
     targets = compile_target(model, precision), target
     with precision_context(precision):
+        key = derived(of_seed, "predictions")
         replicated = over_draws(_replicate, targets, key, draws)
     dims = {name: node.dims for name, node in new.nodes.items()}
     chain = tree["posterior"].coords["chain"].values
@@ -127,7 +128,7 @@ def _replicate(targets: tuple[Target, Target], key: Array, position: Position) -
         here, there = (target.distribution(name, position) for target in (old, new))
         if isinstance(here, PROCESSES):
             _refuse_children(new, name)
-            own_key = jax.random.fold_in(key, zlib.crc32(b"process " + name.encode()))
+            own_key = jax.random.fold_in(key, purpose(f"process {name}"))
             drawn[name] = adapter.sample(here.predict(old.data[name], there), own_key, ())
     return drawn
 
