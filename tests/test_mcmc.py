@@ -105,19 +105,22 @@ def test_draws_of_several_turns_go_on_from_each_other():
     assert np.unique(draws).size > 20
 
 
+def assert_same_bytes(one, other):
+    """Compare all numbers of two results."""
+    numbers = [
+        jax.tree.leaves((r.draws, r.statistics, r.scale, r.path_length)) for r in (one, other)
+    ]
+    for these, those in zip(*numbers, strict=True):
+        assert np.asarray(these).tobytes() == np.asarray(those).tobytes()
+
+
 def test_the_same_bytes_come_in_turns_of_any_length(monkeypatch):
     """However long a turn takes, and whether anything is known of that."""
     engine = make_engine(num_samples=250, num_thin=2, num_burn=30)
     whole = engine.run(jax.random.key(3))
     for seconds in (0, 1e-3, 1e9):
         monkeypatch.setattr(mcmc_run, "SECONDS_PER_TURN", seconds)
-        again = engine.run(jax.random.key(3))
-        for one, other in zip(
-            jax.tree.leaves((whole.draws, whole.statistics)),
-            jax.tree.leaves((again.draws, again.statistics)),
-            strict=True,
-        ):
-            assert one.tobytes() == other.tobytes()
+        assert_same_bytes(whole, engine.run(jax.random.key(3)))
 
 
 def test_the_same_key_gives_the_same_bytes_on_any_number_of_cores(monkeypatch):
@@ -281,12 +284,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(mcmc_run.Run, "_tell", original)
     again = engine.run(jax.random.key(5), tmp_path / "run.npz")
     assert isinstance(again.draws["mu"], np.memmap)
-    for one, other in zip(
-        jax.tree.leaves((whole.draws, whole.statistics, whole.scale, whole.path_length)),
-        jax.tree.leaves((again.draws, again.statistics, again.scale, again.path_length)),
-        strict=True,
-    ):
-        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+    assert_same_bytes(whole, again)
     trees = [to_datatree(engine, result, seed=5) for result in (whole, again)]
     xr.testing.assert_identical(
         trees[0]["posterior_predictive"].dataset, trees[1]["posterior_predictive"].dataset

@@ -86,7 +86,7 @@ class Dealer:
                         return
                     results[index] = self._call(program, device, constants, part)
 
-        count = max(1, min(self._num_workers, len(parts)))
+        count = max(1, min(self._num_workers, len(parts)))  # there may be no parts
         with ThreadPoolExecutor(count) as pool:
             workers = [pool.submit(work, worker) for worker in range(count)]
             try:

@@ -13,15 +13,15 @@ import numpy as np
 from jax import Array
 
 from bamopipe.garbage import uncollected
+from bamopipe.inference import prior_draws
 from bamopipe.inference.checkpoint import Checkpoint
 from bamopipe.inference.devices import Dealer, zeros
 from bamopipe.inference.keys import derived
 from bamopipe.inference.memory import of_largest_array
-from bamopipe.inference.prior_draws import calls
 from bamopipe.inference.progress import ProgressReport
 from bamopipe.inference.result import OK, Draws, nan_sentence
 from bamopipe.inference.shelf import Shelf
-from bamopipe.inference.starts import PRIOR_DRAWS, drawing, find
+from bamopipe.inference.starts import PRIOR_DRAWS, TRIES, drawing, find
 from bamopipe.inference.turn import adapted, take_turn
 from bamopipe.samplers.base import FINAL_RATE, LOG_PATH, LOG_SCALE, RATE, Kernel, Parameters
 from bamopipe.target import Target, precision_context
@@ -83,7 +83,9 @@ class Run:
         draw_bytes = sum(np.asarray(values).nbytes for values in engine.target.example.values())
         self.room = max(min(MOST_DRAWS, MOST_BYTES // draw_bytes), DRAWS_PER_TURN)
         self.seconds_per_step = math.inf
-        chain_bytes = self.room * of_largest_array(engine.mcmc_kernel, engine.target)
+        # Where they start, many points of each chain are evaluated at once.
+        step_bytes = TRIES * of_largest_array(engine.mcmc_kernel, engine.target)
+        chain_bytes = max(self.room * draw_bytes, step_bytes)
         self.dealer = Dealer((engine.target,), engine.precision, engine.num_chains, chain_bytes)
         self.turn = partial(take_turn, engine.mcmc_kernel, self.room)
         self.phases = [
@@ -149,7 +151,8 @@ class Run:
     def _compile(self) -> None:
         """Compile every program before anything is done, side by side."""
         engine = self.engine
-        start = calls(*drawing(engine.mcmc_kernel, engine.target, self.key, engine.num_chains))
+        drawn_with = drawing(engine.mcmc_kernel, engine.target, self.key, engine.num_chains)
+        start = prior_draws.calls(*drawn_with)
         drawn = zeros(start[-1])
         tune = self._tuning(self.parameters[0], drawn.position, 0)
         state = jax.tree.map(lambda leaf: leaf[..., :1], drawn)
@@ -241,8 +244,8 @@ class Run:
 
     def _take_turn(self, phase: Phase) -> None:
         """Let all chains make some draws."""
-        chains, size, start = range(self.engine.num_chains), self._size(phase), time.perf_counter()
-        items = [self._item(chain, phase, size) for chain in chains]
+        size, start = self._size(phase), time.perf_counter()
+        items = [self._item(chain, phase, size) for chain in range(self.engine.num_chains)]
         found = jax.device_get(self.dealer.map(self.turn, items))
         self.seconds_per_step = (time.perf_counter() - start) / (size * phase.num_thin)
         self.states = [turn.state for turn in found]
