@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bamopipe.samplers.normal import noise_and_uniform, standard_normal
+from bamopipe.samplers.normal import Shapes, draw_noise
 
 SIZE = 1_000_000
 
@@ -13,7 +13,8 @@ SIZE = 1_000_000
 @pytest.fixture(scope="module")
 def noise() -> np.ndarray:
     with jax.enable_x64(True):
-        return np.asarray(standard_normal(jax.random.key(2026), (SIZE,), "float64"))
+        (drawn,) = draw_noise(jax.random.key(2026), [Shapes([(SIZE,)])], "float64")
+    return np.asarray(drawn.normal[0])
 
 
 def test_distribution(noise):
@@ -44,32 +45,36 @@ def test_the_two_of_a_pair_are_independent(noise):
     assert stats.chisquare(counts.ravel()).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (2, 3, 4), (0,)])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_shape_and_type(shape, precision):
-    with jax.enable_x64(precision == "float64"):
-        found = standard_normal(jax.random.key(0), shape, precision)
-    assert found.shape == shape
-    assert found.dtype == precision
-    assert np.all(np.isfinite(found))
-
-
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_noise_and_uniform(precision):
+def test_noise_of_several_moves(precision):
     """Arrays of odd sizes from one key: each has its distribution, and all are independent."""
     size = SIZE // 10 + 1
+    shapes = [Shapes([(size,), (3, size)], (2, size)), Shapes([(1, size)]), Shapes([], (size,))]
     with jax.enable_x64(precision == "float64"):
-        noise, uniform = jax.device_get(
-            noise_and_uniform(jax.random.key(1), [(size,), (3, size)], (2, size), precision)
-        )
-    assert [x.shape for x in noise] == [(size,), (3, size)]
-    assert uniform.shape == (2, size)
-    assert {x.dtype for x in (*noise, uniform)} == {np.dtype(precision)}
-    assert np.all((uniform >= 0) & (uniform < 1))
-    even = np.concatenate([stats.norm.cdf(np.vstack(noise)), uniform])
+        noise = jax.device_get(draw_noise(jax.random.key(1), shapes, precision))
+    for found, wanted in zip(noise, shapes, strict=True):
+        assert [x.shape for x in found.normal] == wanted.normal
+        assert found.uniform.shape == wanted.uniform
+        assert np.all((found.uniform >= 0) & (found.uniform < 1))
+    normal = np.vstack([x for one in noise for x in one.normal])
+    uniform = np.vstack([one.uniform for one in noise if one.uniform.size])
+    assert {normal.dtype, uniform.dtype} == {np.dtype(precision)}
+    even = np.concatenate([stats.norm.cdf(normal), uniform])
+    assert even.shape == (8, size)
     for row in even:
         assert stats.kstest(row, "uniform").pvalue > 1e-4
     # Of the numbers and of how far from the middle they are, which pairs might share.
     for rows in (even, np.abs(even - 0.5)):
         correlation = np.corrcoef(rows) - np.eye(len(rows))
         assert np.max(np.abs(correlation)) < 4.5 / size**0.5
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (2, 3, 4), (0,)])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_shape_and_type(shape, precision):
+    with jax.enable_x64(precision == "float64"):
+        (noise,) = draw_noise(jax.random.key(0), [Shapes([shape])], precision)
+    (found,) = noise.normal
+    assert found.shape == shape
+    assert found.dtype == precision
+    assert np.all(np.isfinite(found))

@@ -1,5 +1,6 @@
 """The moves of a block of particles at one temperature."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bamopipe.samplers.base import LOG_SCALE, Kernel, Parameters, State
+from bamopipe.samplers.base import LOG_SCALE, Info, Kernel, Parameters, State
 from bamopipe.samplers.coordinates import fences, to_coordinates
 from bamopipe.target import Target, sum_of
 
@@ -81,39 +82,60 @@ def mutate(
         return ~(jnp.max(jnp.abs(jnp.mean(start * now, axis=1))) > low)
 
     def step(carry):
-        count, goal, state, parameters, accepted, is_nan = carry
+        count, goal, state, parameters, total = carry
         state, infos = kernel.step(
             jax.random.fold_in(key, count), state, temperature, parameters, target
         )
-        accepted = {
-            name: accepted[name] + jnp.mean(info.acceptance_rate) for name, info in infos.items()
-        }
-        for info in infos.values():
-            is_nan = {
-                n: flag | info.is_nan[n] if n in info.is_nan else flag for n, flag in is_nan.items()
-            }
         count = count + 1
         if low is not None:
             is_due = measures & (goal == most) & (jnp.bitwise_count(count) == 1)
             is_done = jax.lax.cond(is_due, is_low, lambda state: jnp.array(False), state)
             goal = jnp.where(is_done, jnp.minimum(2 * count, most), goal)
-        return count, goal, state, kernel.adapt(parameters, infos), accepted, is_nan
+        total = total + reports(kernel, target, infos)
+        return count, goal, state, kernel.adapt(parameters, infos), total
 
-    accepted = {block.name: jnp.zeros_like(temperature) for block in kernel.blocks}
-    is_nan = {name: jnp.array(False) for name in state.log_factors}
     # A goal of 0, with which the engine compiles, makes no step.
-    count, _, state, parameters, accepted, is_nan = jax.lax.while_loop(
+    count, _, state, parameters, total = jax.lax.while_loop(
         lambda carry: carry[0] < carry[1],
         step,
-        (jnp.zeros_like(most), most, state, parameters, accepted, is_nan),
+        (jnp.zeros_like(most), most, state, parameters, no_reports(kernel, target)),
     )
-    report = Mutation(
-        {name: total / count for name, total in accepted.items()},
-        is_nan,
+    return state, mutation(kernel, target, total, parameters, count)
+
+
+def no_reports(kernel: Kernel, target: Target) -> Array:
+    """Return what steps add their `reports` to."""
+    return jnp.zeros(len(kernel.blocks) + len(target.latent) + len(target.observed))
+
+
+def reports(kernel: Kernel, target: Target, infos: dict[str, Info]) -> Array:
+    """Return the means over particles of what a step reports: of acceptance, then of NaN.
+
+    All in one array, since every mean takes as long to compile as it does.
+    """
+    rows = [infos[block.name].acceptance_rate for block in kernel.blocks]
+    for name in (*target.latent, *target.observed):
+        flags = [info.is_nan[name] for info in infos.values() if name in info.is_nan]
+        rows.append(functools.reduce(jnp.logical_or, flags, jnp.zeros(rows[0].shape, bool)))
+    return jnp.mean(jnp.stack(rows), axis=1)
+
+
+def mutation(
+    kernel: Kernel,
+    target: Target,
+    total: Array,
+    parameters: dict[str, Parameters],
+    num_mutations: Array,
+) -> Mutation:
+    """Put together what moves were like, from the sum of their `reports`."""
+    names = (*target.latent, *target.observed)
+    rates, nans = jnp.split(total, [len(kernel.blocks)])
+    return Mutation(
+        {b.name: rate for b, rate in zip(kernel.blocks, rates / num_mutations, strict=True)},
+        {name: count > 0 for name, count in zip(names, nans, strict=True)},
         {name: p[LOG_SCALE] for name, p in parameters.items() if LOG_SCALE in p},
-        count,
+        num_mutations,
     )
-    return state, report
 
 
 def low_correlation(target: Target, num_particles: int) -> float:

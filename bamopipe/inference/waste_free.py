@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bamopipe.inference.mutation import Mutation
-from bamopipe.samplers.base import LOG_SCALE, Kernel, Parameters, State
+from bamopipe.inference.mutation import Mutation, mutation, no_reports, reports
+from bamopipe.samplers.base import Kernel, Parameters, State
 from bamopipe.target import Target
 
 
@@ -47,37 +47,23 @@ def mutate_and_keep(
         )
 
     def step(index, carry):
-        state, parameters, accepted, is_nan, kept = carry
+        state, parameters, total, kept = carry
         state, infos = kernel.step(
             jax.random.fold_in(key, index), state, temperature, parameters, target
         )
-        accepted = {n: accepted[n] + jnp.mean(info.acceptance_rate) for n, info in infos.items()}
-        for info in infos.values():
-            is_nan = {n: flag | info.is_nan.get(n, False) for n, flag in is_nan.items()}
-        return state, kernel.adapt(parameters, infos), accepted, is_nan, keep(kept, state, index)
+        total = total + reports(kernel, target, infos)
+        return state, kernel.adapt(parameters, infos), total, keep(kept, state, index)
 
     nothing = jax.tree.map(
         lambda leaf: jnp.zeros((*leaf.shape[:-1], most, count), leaf.dtype), ancestors
     )
-    _, parameters, accepted, is_nan, kept = jax.lax.fori_loop(
+    _, parameters, total, kept = jax.lax.fori_loop(
         1,
         1 + num_steps,
         step,
-        (
-            ancestors,
-            parameters,
-            {block.name: jnp.zeros_like(temperature) for block in kernel.blocks},
-            {name: jnp.array(False) for name in ancestors.log_factors},
-            keep(nothing, ancestors, 0),
-        ),
+        (ancestors, parameters, no_reports(kernel, target), keep(nothing, ancestors, 0)),
     )
     state = jax.tree.map(
         lambda rows: rows.reshape(*rows.shape[:-2], most * count)[..., :block_size], kept
     )
-    report = Mutation(
-        {name: total / num_steps for name, total in accepted.items()},
-        is_nan,
-        {name: p[LOG_SCALE] for name, p in parameters.items() if LOG_SCALE in p},
-        num_steps,
-    )
-    return state, report
+    return state, mutation(kernel, target, total, parameters, num_steps)

@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from bamopipe.errors import UserError, nearest
+from bamopipe.samplers.normal import Shapes, draw_noise
 from bamopipe.target import Position, Target
 
 Parameters = dict[str, Any]
@@ -55,7 +56,8 @@ class Info(NamedTuple):
     acceptance_rate
         Of each particle, shape (particle,).
     is_nan
-        Factor -> whether it was not a number inside the support, at any particle or proposal.
+        Factor -> whether it was not a number inside the support at each particle or its proposal,
+        shape (particle,).
     statistics
         What else is known of each particle's move, by ArviZ's names: "diverging", "energy",
         "n_steps", "tree_depth".
@@ -86,16 +88,26 @@ class Update(Protocol):
         """Raise UserError if the parameters or variables do not fit this update."""
         ...
 
+    def noise_shapes(
+        self, state: State, parameters: Parameters, variables: tuple[str, ...]
+    ) -> Shapes | None:
+        """Tell the shapes of the random numbers that a move takes; None if it takes a key."""
+        ...
+
     def __call__(
         self,
-        key: Array,
+        random: Any,
+        /,
         state: State,
         temperature: Array,
         parameters: Parameters,
         target: Target,
         variables: tuple[str, ...],
     ) -> tuple[State, Info]:
-        """Move the variables of all particles once, leaving the tempered target invariant."""
+        """Move the variables of all particles once, leaving the tempered target invariant.
+
+        `random` is what `noise_shapes` asks for: a `Noise`, or a key.
+        """
         ...
 
     def tune(
@@ -115,6 +127,16 @@ class Update(Protocol):
     def adapt(self, parameters: Parameters, info: Info, gain: Array | float) -> Parameters:
         """Return the parameters for the next step, given how this one went, changed by a gain."""
         ...
+
+
+class Keyed:
+    """An update that draws what it needs by itself."""
+
+    def noise_shapes(
+        self, state: State, parameters: Parameters, variables: tuple[str, ...]
+    ) -> None:
+        """Ask for a key."""
+        return
 
 
 class Untuned:
@@ -152,9 +174,15 @@ class Block(NamedTuple):
     update: Update
     repeats: int = 1
 
+    def noise_shapes(self, state: State, parameters: Parameters) -> Shapes | None:
+        """Tell the shapes of the random numbers that `move` takes; None if it takes a key."""
+        if self.repeats > 1:
+            return None
+        return self.update.noise_shapes(state, parameters, self.variables)
+
     def move(
         self,
-        key: Array,
+        random: Any,
         state: State,
         temperature: Array,
         parameters: Parameters,
@@ -162,19 +190,25 @@ class Block(NamedTuple):
     ) -> tuple[State, Info]:
         """Move, and add up what all moves reported."""
 
-        def once(key, state):
-            return self.update(key, state, temperature, parameters, target, self.variables)
+        def once(random, state):
+            return self.update(random, state, temperature, parameters, target, self.variables)
 
         if self.repeats == 1:
-            return once(key, state)
+            return once(random, state)
+
+        shapes = self.update.noise_shapes(state, parameters, self.variables)
+
+        def fresh(index):
+            key = jax.random.fold_in(random, index)
+            return key if shapes is None else draw_noise(key, [shapes], dtype_of(state))[0]
 
         def again(index, carry):
             state, total = carry
-            state, info = once(jax.random.fold_in(key, index), state)
+            state, info = once(fresh(index), state)
             return state, _added(total, info)
 
-        _, shapes = jax.eval_shape(once, key, state)
-        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        _, info = jax.eval_shape(lambda state: once(fresh(0), state), state)
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), info)
         return jax.lax.fori_loop(0, self.repeats, again, (state, nothing))
 
 
@@ -248,9 +282,15 @@ class Kernel:
         blocks = {block.name: block for block in self.blocks}
         order = self.order or tuple(blocks)
         totals: dict[str, Info] = {}
-        # All keys at once: every use of a key is a loop of its own to compile.
-        for step_key, name in zip(jax.random.split(key, len(order)), order, strict=True):
-            state, info = blocks[name].move(step_key, state, temperature, parameters[name], target)
+        # All at once: every use of a key is a loop of its own to compile.
+        shapes = [blocks[name].noise_shapes(state, parameters[name]) for name in order]
+        asked = [one for one in shapes if one is not None]
+        count = len(shapes) - len(asked) + bool(asked)
+        keys = iter(jax.random.split(key, count) if count > 1 else [key])
+        noise = iter(draw_noise(next(keys), asked, dtype_of(state)) if asked else ())
+        for name, one in zip(order, shapes, strict=True):
+            random = next(keys if one is None else noise)
+            state, info = blocks[name].move(random, state, temperature, parameters[name], target)
             totals[name] = _added(totals[name], info) if name in totals else info
         infos = {}
         for name, block in blocks.items():
@@ -378,9 +418,14 @@ def log_factors(target: Target, position: Position, names: tuple[str, ...] | Non
     return jax.vmap(lambda p: target.log_factors(p, names), in_axes=-1, out_axes=-1)(position)
 
 
+def dtype_of(state: State) -> Any:
+    """Return the type of real numbers."""
+    return next(iter(state.log_factors.values())).dtype
+
+
 def any_nan(factors: Mapping[str, Array]) -> dict[str, Array]:
-    """Tell for each factor whether any particle's is not a number."""
-    return {name: jnp.any(jnp.isnan(f)) for name, f in factors.items()}
+    """Tell for each factor at which particles it, or any part of it, is not a number."""
+    return {name: jnp.any(jnp.isnan(f), tuple(range(f.ndim - 1))) for name, f in factors.items()}
 
 
 def check_names(what: str, given, known) -> None:

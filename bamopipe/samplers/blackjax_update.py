@@ -23,6 +23,7 @@ from bamopipe.samplers.base import (
     RATE,
     Block,
     Info,
+    Keyed,
     Parameters,
     State,
     Update,
@@ -69,7 +70,7 @@ TARGET_RATE = "target_acceptance_rate"
 
 
 @dataclass(frozen=True)
-class BlackJAXUpdate:
+class BlackJAXUpdate(Keyed):
     """One step of a BlackJAX algorithm for each particle.
 
     The algorithm is initialised at every step, since other variables and the temperature have moved

@@ -7,12 +7,21 @@ import jax.numpy as jnp
 from jax import Array
 
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned, any_nan, log_factors
+from bamopipe.samplers.base import (
+    Block,
+    Info,
+    Keyed,
+    Parameters,
+    State,
+    Untuned,
+    any_nan,
+    log_factors,
+)
 from bamopipe.target import Family, Target, conjugate_family, conjugate_parameters
 
 
 @dataclass(frozen=True)
-class ConjugateDraw(Untuned):
+class ConjugateDraw(Keyed, Untuned):
     """Draw a variable anew, given all others, where its full conditional is of a known family.
 
     An element stays where it is if its parameters belong to no distribution, as a sum of squares of

@@ -19,7 +19,7 @@ from bamopipe.samplers.base import (
 )
 from bamopipe.samplers.coordinates import coordinate_shapes, moments, spread
 from bamopipe.samplers.metropolis import decide
-from bamopipe.samplers.normal import noise_and_uniform
+from bamopipe.samplers.normal import Noise, Shapes
 from bamopipe.target import Position, Target, element_log_factors, independent_axes, tempered
 
 
@@ -79,9 +79,20 @@ class ElementwiseWalk:
         off_by = jnp.mean(info.acceptance_rate) - wanted
         return {**parameters, LOG_SCALE: parameters[LOG_SCALE] + gain * off_by}
 
+    def noise_shapes(
+        self, state: State, parameters: Parameters, variables: tuple[str, ...]
+    ) -> Shapes:
+        """Tell the shapes of the random numbers that a move takes."""
+        (name,) = variables
+        num_elements, num_coordinates = parameters["shape"].shape[:2]
+        num_particles = state.position[name].shape[-1]
+        shape = (num_elements, num_coordinates, num_particles)
+        return Shapes([shape], (num_elements, num_particles))
+
     def __call__(
         self,
-        key: Array,
+        random: Noise,
+        /,
         state: State,
         temperature: Array,
         parameters: Parameters,
@@ -110,18 +121,11 @@ class ElementwiseWalk:
             log_ratio = log_ratio + new_log_det - log_det
             return jnp.where(possible, log_ratio, -jnp.inf), value, known, fresh
 
-        num_elements, num_coordinates = parameters["shape"].shape[:2]
-        num_particles = state.position[name].shape[-1]
-        (noise,), uniform = noise_and_uniform(
-            key,
-            [(num_elements, num_coordinates, num_particles)],
-            (num_elements, num_particles),
-            parameters["shape"].dtype,
-        )
+        (noise,) = random.normal
         log_ratio, value, known, fresh = jax.vmap(propose, in_axes=-1, out_axes=-1)(
             state.position, noise
         )
-        accept = decide(uniform, log_ratio)
+        accept = decide(random.uniform, log_ratio)
         value = jax.vmap(self._choose, in_axes=-1, out_axes=-1)(accept, value, state.position[name])
         factors = {n: jnp.sum(jnp.where(accept, fresh[n], known[n]), axis=0) for n in fresh}
         info = Info(jnp.mean(accept, axis=0, dtype=log_ratio.dtype), any_nan(fresh), {})

@@ -7,7 +7,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned, any_nan, log_factors
+from bamopipe.samplers.base import (
+    Block,
+    Info,
+    Keyed,
+    Parameters,
+    State,
+    Untuned,
+    any_nan,
+    log_factors,
+)
 from bamopipe.target import Target, is_gaussian, tempered
 
 # The bracket shrinks by half on average; this often, only rounding keeps a particle where it is.
@@ -15,7 +24,7 @@ MOST_SHRINKS = 100
 
 
 @dataclass(frozen=True)
-class EllipticalSlice(Untuned):
+class EllipticalSlice(Keyed, Untuned):
     """Move along an ellipse through a draw from the prior, to where the likelihood allows.
 
     For Gaussian processes, normal vectors and autoregressive series: variables that are jointly

@@ -10,7 +10,16 @@ import numpy as np
 from jax import Array
 
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned, any_nan, log_factors
+from bamopipe.samplers.base import (
+    Block,
+    Info,
+    Keyed,
+    Parameters,
+    State,
+    Untuned,
+    any_nan,
+    log_factors,
+)
 from bamopipe.target import (
     Target,
     element_log_factors,
@@ -21,7 +30,7 @@ from bamopipe.target import (
 
 
 @dataclass(frozen=True)
-class EnumeratedDraw(Untuned):
+class EnumeratedDraw(Keyed, Untuned):
     """Draw the elements of a discrete variable anew, each given all else.
 
     The density is evaluated at every value that an element can take. Elements that are independent
@@ -89,9 +98,9 @@ class EnumeratedDraw(Untuned):
             possible = jnp.any(logits > -jnp.inf, axis=0)
             possible = possible.reshape(len(rows), *[1] * (values.ndim - 1), -1)
             rows = rows.at[:, row].set(jnp.where(possible, drawn, rows[:, row]))
-            return rows, {n: flag | jnp.any(is_nan_here[n]) for n, flag in is_nan.items()}
+            return rows, {n: flag | jnp.any(is_nan_here[n], 0) for n, flag in is_nan.items()}
 
-        nothing = {n: jnp.array(False) for n in names}
+        nothing = {n: jnp.zeros(old.shape[-1], bool) for n in names}
         rows, is_nan = jax.lax.fori_loop(0, rows.shape[1], draw, (rows, nothing))
         position = {**state.position, name: self._whole(rows, old.shape)}
         fresh = log_factors(target, position, names)

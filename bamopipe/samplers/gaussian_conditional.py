@@ -10,7 +10,7 @@ from jax.scipy.linalg import solve_triangular
 
 from bamopipe.errors import UserError
 from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned, any_nan, log_factors
-from bamopipe.samplers.normal import standard_normal
+from bamopipe.samplers.normal import Noise, Shapes
 from bamopipe.target import Target, is_quadratic, tempered_log_density
 
 
@@ -45,9 +45,17 @@ class GaussianConditional(Untuned):
                 f"{target.program.model.name!r}; make the kernel from the same model"
             )
 
+    def noise_shapes(
+        self, state: State, parameters: Parameters, variables: tuple[str, ...]
+    ) -> Shapes:
+        """Tell the shapes of the random numbers that a move takes."""
+        (name,) = variables
+        return Shapes([state.position[name].shape])
+
     def __call__(
         self,
-        key: Array,
+        random: Noise,
+        /,
         state: State,
         temperature: Array,
         parameters: Parameters,
@@ -57,7 +65,7 @@ class GaussianConditional(Untuned):
         """Draw the variable of each particle."""
         (name,) = variables
         value = state.position[name]
-        noise = standard_normal(key, value.shape, value.dtype)
+        (noise,) = random.normal
 
         def draw(position, noise):
             def gradient(value):

@@ -15,7 +15,7 @@ from bamopipe.samplers.coordinates import (
     to_coordinates,
 )
 from bamopipe.samplers.metropolis import accept_or_reject, where_possible
-from bamopipe.samplers.normal import noise_and_uniform
+from bamopipe.samplers.normal import Noise, Shapes
 from bamopipe.target import Position, Target
 
 DEGREES, SCALE = 5, 1.2
@@ -68,9 +68,18 @@ class IndependentProposals:
         """Return the parameters as they are."""
         return parameters
 
+    def noise_shapes(
+        self, state: State, parameters: Parameters, variables: tuple[str, ...]
+    ) -> Shapes:
+        """Tell the shapes of the random numbers that a move takes."""
+        num_particles = state.position[variables[0]].shape[-1]
+        count = len(parameters["middle"])
+        return Shapes([(count, num_particles), (DEGREES, num_particles)], (num_particles,))
+
     def __call__(
         self,
-        key: Array,
+        random: Noise,
+        /,
         state: State,
         temperature: Array,
         parameters: Parameters,
@@ -94,17 +103,13 @@ class IndependentProposals:
         to_all = jax.vmap(coordinates, in_axes=-1, out_axes=-1)
         x, log_det = to_all(state.position)
         z = standardise(shape, x - middle[:, None])
-        count = len(middle)
-        num_particles = x.shape[1]
-        (noise,), uniform = noise_and_uniform(
-            key, [(count + DEGREES, num_particles)], (num_particles,), x.dtype
-        )
-        chi2 = jnp.sum(noise[count:] ** 2, axis=0)
-        new_z = SCALE * noise[:count] * jnp.sqrt(DEGREES / chi2)
+        noise, for_chi2 = random.normal
+        chi2 = jnp.sum(for_chi2**2, axis=0)
+        new_z = SCALE * noise * jnp.sqrt(DEGREES / chi2)
         proposal = jax.vmap(at, in_axes=-1, out_axes=-1)(
             middle[:, None] + spread(shape, new_z), state.position
         )
         back, new_log_det = to_all({**state.position, **proposal})
         correction = new_log_det - log_det + log_density(z) - log_density(new_z)
         proposal, correction = where_possible(state, proposal, back, correction)
-        return accept_or_reject(uniform, state, proposal, correction, temperature, target)
+        return accept_or_reject(random.uniform, state, proposal, correction, temperature, target)

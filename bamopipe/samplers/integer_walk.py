@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bamopipe.errors import UserError
-from bamopipe.samplers.base import Block, Info, Parameters, State, Untuned
+from bamopipe.samplers.base import Block, Info, Keyed, Parameters, State, Untuned
 from bamopipe.samplers.metropolis import accept_or_reject
 from bamopipe.target import Target
 
@@ -17,7 +17,7 @@ NUM_DRAWS = 200
 
 
 @dataclass(frozen=True)
-class IntegerWalk(Untuned):
+class IntegerWalk(Keyed, Untuned):
     """Move one element, chosen at random, by one.
 
     It needs no settings. Steps out of the support are rejected, so that it flips the bits of

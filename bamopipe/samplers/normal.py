@@ -1,7 +1,8 @@
-"""The random numbers of a move, on which random walks spend most of their time."""
+"""The random numbers of moves, on which random walks spend most of their time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +14,49 @@ _SINE = np.array([(-1) ** k / math.factorial(2 * k + 1) for k in reversed(range(
 _COSINE = np.array([(-1) ** k / math.factorial(2 * k) for k in reversed(range(9))])
 
 
-def standard_normal(key: Array, shape: tuple[int, ...], dtype) -> Array:
-    """Draw independent standard normal numbers.
+class Shapes(NamedTuple):
+    """Of the random numbers that a move takes, see `Noise`."""
 
-    In double precision by pairs, as points in the plane of a random length and direction (Box and
-    Muller 1958), which on processors takes a half to a third of the time of `jax.random.normal`:
-    its inverse error function costs several times what random bits do. The direction is a random
-    angle within one eighth of the circle either side of an axis, for which short polynomials
-    suffice, and three more random bits, which say where that is. In single precision JAX's own is
-    as fast.
+    normal: Sequence[tuple[int, ...]]
+    uniform: tuple[int, ...] = (0,)
+
+
+class Noise(NamedTuple):
+    """The random numbers of a move.
+
+    Attributes
+    ----------
+    normal
+        Arrays of independent standard normal numbers.
+    uniform
+        Numbers uniform in [0, 1), to accept or reject by.
+    """
+
+    normal: list[Array]
+    uniform: Array
+
+
+def draw_noise(key: Array, shapes: Sequence[Shapes], dtype) -> list[Noise]:
+    """Draw the random numbers of several moves at once.
+
+    Each use of a key is a loop of its own, which with what follows from it takes as long to
+    compile as all else in a random walk; so there is one for all.
+
+    In double precision normal numbers come by pairs, as points in the plane of a random length and
+    direction (Box and Muller 1958), which on processors takes a half to a third of the time of
+    `jax.random.normal`: its inverse error function costs several times what random bits do. The
+    direction is a random angle within one eighth of the circle either side of an axis, for which
+    short polynomials suffice, and three more random bits, which say where that is. In single
+    precision JAX's own is as fast.
 
     Parameters
     ----------
     key
         For all numbers together.
-    shape, dtype
-        Of the result.
+    shapes
+        Of the numbers of each move.
+    dtype
+        Of all numbers.
 
     References
     ----------
@@ -37,61 +65,39 @@ def standard_normal(key: Array, shape: tuple[int, ...], dtype) -> Array:
     Examples
     --------
     >>> import jax
-    >>> from bamopipe.samplers.normal import standard_normal
+    >>> from bamopipe.samplers.normal import Shapes, draw_noise
     >>> with jax.enable_x64(True):
-    ...     z = standard_normal(jax.random.key(0), (3, 10_001), "float64")
-    >>> z.shape, z.dtype
-    ((3, 10001), dtype('float64'))
+    ...     shapes = [Shapes([(8, 1000)], (1000,)), Shapes([(1000,)])]
+    ...     walk, draw = draw_noise(jax.random.key(0), shapes, "float64")
+    >>> walk.normal[0].shape, walk.uniform.shape, draw.normal[0].dtype
+    ((8, 1000), (1000,), dtype('float64'))
     """
-    if np.dtype(dtype) != np.float64:
-        return jax.random.normal(key, shape, dtype)
-    return _normal(jax.random.bits(key, (_num_bits(shape),), "uint64"), shape)
+    normal_shapes = [shape for one in shapes for shape in one.normal]
+    uniform_shapes = [one.uniform for one in shapes]
+    num_normal, num_uniform = (
+        sum(map(math.prod, every)) for every in (normal_shapes, uniform_shapes)
+    )
+    if np.dtype(dtype) == np.float64:
+        in_pairs = 2 * -(-num_normal // 2)
+        bits = jax.random.bits(key, (in_pairs + num_uniform,), "uint64")
+        normal = _normal(bits[:in_pairs])[:num_normal]
+        uniform = _from_1_to_2(bits[in_pairs:]) - 1
+    else:
+        normal_key, uniform_key = jax.random.split(key)
+        normal = jax.random.normal(normal_key, (num_normal,), dtype)
+        uniform = jax.random.uniform(uniform_key, (num_uniform,), dtype)
+    normals, uniforms = _cut(normal, normal_shapes), _cut(uniform, uniform_shapes)
+    return [Noise([next(normals) for _ in one.normal], next(uniforms)) for one in shapes]
 
 
-def noise_and_uniform(
-    key: Array, shapes: Sequence[tuple[int, ...]], uniform_shape: tuple[int, ...], dtype
-) -> tuple[list[Array], Array]:
-    """Draw the noise of a proposal, and what decides about it.
-
-    In double precision of one draw of random bits: each draw is a loop of its own, which takes as
-    long to compile as all arithmetic of a random walk.
-
-    Parameters
-    ----------
-    key
-        For all numbers together.
-    shapes
-        Of arrays of `standard_normal` numbers.
-    uniform_shape
-        Of an array of numbers uniform in [0, 1).
-    dtype
-        Of both.
-
-    Examples
-    --------
-    >>> import jax
-    >>> from bamopipe.samplers.normal import noise_and_uniform
-    >>> (z,), uniform = noise_and_uniform(jax.random.key(0), [(8, 1000)], (1000,), "float32")
-    >>> z.shape, uniform.shape
-    ((8, 1000), (1000,))
-    """
-    if np.dtype(dtype) != np.float64:
-        *keys, uniform_key = jax.random.split(key, len(shapes) + 1)
-        noise = [jax.random.normal(k, shape, dtype) for k, shape in zip(keys, shapes, strict=True)]
-        return noise, jax.random.uniform(uniform_key, uniform_shape, dtype)
-    ends = np.cumsum([_num_bits(shape) for shape in shapes])
-    bits = jax.random.bits(key, (ends[-1] + math.prod(uniform_shape),), "uint64")
-    *parts, rest = jnp.split(bits, ends)
-    noise = [_normal(part, shape) for part, shape in zip(parts, shapes, strict=True)]
-    return noise, _from_1_to_2(rest).reshape(uniform_shape) - 1
+def _cut(numbers: Array, shapes: Sequence[tuple[int, ...]]) -> Iterator[Array]:
+    """Cut a vector into arrays."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+    parts = jnp.split(numbers, ends)
+    return (part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
 
-def _num_bits(shape: tuple[int, ...]) -> int:
-    """Return of how many words an array is made, two for a pair."""
-    return 2 * -(-math.prod(shape) // 2)
-
-
-def _normal(bits: Array, shape: tuple[int, ...]) -> Array:
+def _normal(bits: Array) -> Array:
     first, second = bits.reshape(2, -1)
     length = jnp.sqrt(-2 * jnp.log(2 - _from_1_to_2(first)))
     angle = (_from_1_to_2(second) - 1.5) * (math.pi / 2)
@@ -102,7 +108,7 @@ def _normal(bits: Array, shape: tuple[int, ...]) -> Array:
     x, y = jnp.where(second & 2 == 2, -x, x), jnp.where(second & 4 == 4, -y, y)
     # Put together by itself, or XLA computes each length twice.
     pair = jax.lax.optimization_barrier((length * x, length * y))
-    return jnp.concatenate(pair)[: math.prod(shape)].reshape(shape)
+    return jnp.concatenate(pair)
 
 
 def _from_1_to_2(bits: Array) -> Array:

@@ -20,7 +20,7 @@ from bamopipe.samplers.base import (
     check_names,
 )
 from bamopipe.samplers.metropolis import accept_or_reject
-from bamopipe.samplers.normal import noise_and_uniform
+from bamopipe.samplers.normal import Noise, Shapes
 from bamopipe.target import Position, Target
 
 
@@ -74,9 +74,17 @@ class RandomWalk(Untuned):
         if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(sigma)):
             raise UserError(f"{where} 'sigma' has entries that are not finite")
 
+    def noise_shapes(
+        self, state: State, parameters: Parameters, variables: tuple[str, ...]
+    ) -> Shapes:
+        """Tell the shapes of the random numbers that a move takes."""
+        shapes = [state.position[name].shape for name in sorted(variables)]
+        return Shapes(shapes, shapes[0][-1:])
+
     def __call__(
         self,
-        key: Array,
+        random: Noise,
+        /,
         state: State,
         temperature: Array,
         parameters: Parameters,
@@ -85,13 +93,9 @@ class RandomWalk(Untuned):
     ) -> tuple[State, Info]:
         """Propose and accept or reject, each particle by itself."""
         names = sorted(variables)
-        old = [state.position[name] for name in names]
-        # In each variable's own shape: cutting one long array apart keeps XLA from fusing.
-        shapes = [x.shape for x in old]
-        noise, uniform = noise_and_uniform(key, shapes, old[0].shape[-1:], old[0].dtype)
-        steps = _scaled(dict(zip(names, noise, strict=True)), parameters["sigma"])
-        proposal = {name: x + steps[name] for name, x in zip(names, old, strict=True)}
-        return accept_or_reject(uniform, state, proposal, 0.0, temperature, target)
+        steps = _scaled(dict(zip(names, random.normal, strict=True)), parameters["sigma"])
+        proposal = {name: state.position[name] + steps[name] for name in names}
+        return accept_or_reject(random.uniform, state, proposal, 0.0, temperature, target)
 
 
 def _scaled(noise: Position, sigma) -> Position:

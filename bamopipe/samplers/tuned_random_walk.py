@@ -21,7 +21,7 @@ from bamopipe.samplers.coordinates import (
     to_coordinates,
 )
 from bamopipe.samplers.metropolis import accept_or_reject, where_possible
-from bamopipe.samplers.normal import noise_and_uniform
+from bamopipe.samplers.normal import Noise, Shapes
 from bamopipe.target import Position, Target
 
 
@@ -85,9 +85,17 @@ class TunedRandomWalk:
         log_scale = parameters[LOG_SCALE] + gain * off_by
         return {**parameters, LOG_SCALE: log_scale}
 
+    def noise_shapes(
+        self, state: State, parameters: Parameters, variables: tuple[str, ...]
+    ) -> Shapes:
+        """Tell the shapes of the random numbers that a move takes."""
+        num_particles = state.position[variables[0]].shape[-1]
+        return Shapes([(len(parameters["shape"]), num_particles)], (num_particles,))
+
     def __call__(
         self,
-        key: Array,
+        random: Noise,
+        /,
         state: State,
         temperature: Array,
         parameters: Parameters,
@@ -110,13 +118,13 @@ class TunedRandomWalk:
 
         to_all = jax.vmap(coordinates, in_axes=-1, out_axes=-1)
         x, log_det = to_all(state.position)
-        (noise,), uniform = noise_and_uniform(key, [x.shape], x.shape[-1:], x.dtype)
+        (noise,) = random.normal
         moved = x + jnp.exp(parameters[LOG_SCALE]) * spread(parameters["shape"], noise)
         proposal, carried_log_det = jax.vmap(at, in_axes=-1, out_axes=-1)(moved, state.position)
         back, new_log_det = to_all({**state.position, **proposal})
         correction = new_log_det - log_det + carried_log_det
         proposal, correction = where_possible(state, proposal, back, correction)
-        return accept_or_reject(uniform, state, proposal, correction, temperature, target)
+        return accept_or_reject(random.uniform, state, proposal, correction, temperature, target)
 
     def _walking(self, variables: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name for name in variables if name not in self.carried)

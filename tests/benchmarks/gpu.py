@@ -69,7 +69,7 @@ def limits() -> None:
     import jax
     import jax.numpy as jnp
 
-    from bamopipe.samplers.normal import standard_normal
+    from bamopipe.samplers.normal import Shapes, draw_noise
 
     print(f"{jax.local_devices()[0].device_kind}, JAX {jax.__version__}")
     x = jnp.ones(2**28, "float32")
@@ -77,7 +77,7 @@ def limits() -> None:
     count = 2**27
     for precision in PRECISIONS:
         with jax.enable_x64(precision == "float64"):
-            draw = jax.jit(lambda key, p=precision: standard_normal(key, (count,), p))
+            draw = jax.jit(lambda key, p=precision: draw_noise(key, [Shapes([(count,)])], p))
             speed = count / seconds(draw, jax.random.key(0)) / 1e9
         print(f"normal variates in {precision}: {speed:,.0f} thousand million/s")
 

@@ -16,7 +16,7 @@ import numpy as np
 from problems import data
 from work import Found, answer
 
-from bamopipe.samplers.normal import noise_and_uniform, standard_normal
+from bamopipe.samplers.normal import Shapes, draw_noise
 
 BLOCK = 1000
 EFFECTS, ERRORS = (column[:, None] for column in data("eight_schools").values())
@@ -52,7 +52,8 @@ def likelihood(theta):
 @partial(jax.jit, static_argnums=1)
 def start(key, size):
     """Draw from the prior."""
-    z = standard_normal(key, (10, size), "float64")
+    (noise,) = draw_noise(key, [Shapes([(10, size)])], "float64")
+    (z,) = noise.normal
     mu, tau = 10.0 * z[0], jnp.exp(5.0 + z[1])
     theta = mu + tau * z[2:]
     return mu, tau, theta, prior_mu(mu), prior_tau(tau), of_theta(mu, tau, theta), likelihood(theta)
@@ -62,30 +63,28 @@ def start(key, size):
 def move(key, num_steps, temperature, state):
     """Make Gibbs sweeps of random walks."""
 
-    def draw(key, x):
-        (noise,), uniform = noise_and_uniform(key, [x.shape], x.shape[-1:], x.dtype)
-        return noise, uniform
+    shapes = [Shapes([x.shape], x.shape[-1:]) for x in state[:3]]
 
     def accept(uniform, log_ratio):
         return jax.lax.optimization_barrier(1 - uniform <= jnp.exp(log_ratio))
 
     def sweep(index, state):
         mu, tau, theta, p_mu, p_tau, p_theta, lik = state
-        keys = jax.random.split(jax.random.fold_in(key, index), 3)
-        noise, uniform = draw(keys[0], mu)
+        draws = draw_noise(jax.random.fold_in(key, index), shapes, mu.dtype)
+        (noise,), uniform = draws[0]
         new = mu + 6.0 * noise
         n_mu, n_theta = prior_mu(new), of_theta(new, tau, theta)
         yes = accept(uniform, n_mu + n_theta - p_mu - p_theta)
         mu, p_mu = jnp.where(yes, new, mu), jnp.where(yes, n_mu, p_mu)
         p_theta = jnp.where(yes, n_theta, p_theta)
-        noise, uniform = draw(keys[1], tau)
+        (noise,), uniform = draws[1]
         new = tau + 6.0 * noise
         n_tau = prior_tau(new)
         n_theta = of_theta(mu, jnp.where(new > 0, new, 1.0), theta)
         yes = accept(uniform, n_tau + n_theta - p_tau - p_theta)
         tau, p_tau = jnp.where(yes, new, tau), jnp.where(yes, n_tau, p_tau)
         p_theta = jnp.where(yes, n_theta, p_theta)
-        noise, uniform = draw(keys[2], theta)
+        (noise,), uniform = draws[2]
         new = theta + 5.0 * jnp.eye(8) @ noise
         n_theta, n_lik = of_theta(mu, tau, new), likelihood(new)
         yes = accept(uniform, n_theta - p_theta + temperature * (n_lik - lik))
