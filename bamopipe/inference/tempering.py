@@ -98,16 +98,20 @@ def reweigh(
     possible = total((log_likelihood > -jnp.inf).astype(log_likelihood.dtype))
     wanted = goal.target_ess * possible
 
-    def bisect(index, interval):
-        low, high = interval
-        # The limit first. If it will do, there is nothing between the two any more.
+    def bisect(index, carry):
+        low, high, *_ = carry
+        # The limit first. If it will do, there is nothing between the two any more. And last once
+        # more what was found: weights that are written down twice would be compiled twice.
         middle = jnp.where(index == 0, high, (low + high) / 2)
-        _, _, ess = weigh(middle)
-        enough = ess >= wanted
-        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+        middle = jnp.where(index == 1 + BISECTIONS, low, middle)
+        weighed = weigh(middle)
+        enough = weighed[-1] >= wanted
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle), *weighed
 
-    new_temperature, _ = jax.lax.fori_loop(0, 1 + BISECTIONS, bisect, (temperature, goal.limit))
-    weights, largest, ess = weigh(new_temperature)
+    nothing = jnp.zeros_like(log_likelihood), *[jnp.zeros_like(temperature)] * 2
+    new_temperature, _, weights, largest, ess = jax.lax.fori_loop(
+        0, 2 + BISECTIONS, bisect, (temperature, goal.limit, *nothing)
+    )
     increment = largest + jnp.log(total(weights) / num_particles)
     weights = jnp.ravel(weights / total(weights))[:num_particles]
     return new_temperature, increment, ess, weights

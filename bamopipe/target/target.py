@@ -176,6 +176,8 @@ class Target:
         values = self.values(position, names)
         factors = {name: jnp.sum(self.pointwise(name, values)) for name in names}
         outside = jnp.any(jnp.stack([f == -jnp.inf for f in factors.values()]))
+        # Put together by itself, or XLA computes every factor once more for every other one.
+        outside = jax.lax.optimization_barrier(outside)
         return {name: jnp.where(outside & jnp.isnan(f), -jnp.inf, f) for name, f in factors.items()}
 
     def log_prior(self, position: Position) -> Array:
