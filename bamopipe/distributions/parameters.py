@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import distrax as dx
-import jax
 import numpy as np
 from tensorflow_probability.substrates import jax as tfp
 
-tfd = tfp.distributions
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+RANGES = {tfb.Softplus: (0.0, np.inf), tfb.Sigmoid: (0.0, 1.0)}
+"""Bijector by which TFP makes a possible value of a real number -> least and largest."""
 
 
 def impossible(family: Any, arguments: Mapping[str, np.ndarray]) -> str | None:
@@ -54,13 +56,9 @@ def impossible(family: Any, arguments: Mapping[str, np.ndarray]) -> str | None:
 
 @functools.cache
 def _range(family: Any, name: str) -> tuple[float, float]:
-    """Return bounds of a parameter; TFP's ranges start at 0 and end at 1, if anywhere."""
-    properties = family.parameter_properties()
+    """Return bounds of a parameter."""
     try:
-        bijector = properties[name].default_constraining_bijector_fn()
-        # At once, since each operation alone would be compiled by itself.
-        below, above = jax.jit(lambda: (bijector.inverse(-1.0), bijector.inverse(2.0)))()
-        return 0.0 if np.isnan(below) else -np.inf, 1.0 if np.isnan(above) else np.inf
-    except (LookupError, NotImplementedError, TypeError, ValueError):
-        # TFP knows no range, or one of vectors.
-        return -np.inf, np.inf
+        bijector = family.parameter_properties()[name].default_constraining_bijector_fn()
+    except (LookupError, NotImplementedError, TypeError):
+        bijector = None  # TFP knows no range
+    return RANGES.get(type(bijector), (-np.inf, np.inf))

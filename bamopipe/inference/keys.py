@@ -1,6 +1,7 @@
 """Keys of JAX: one for each purpose of a run."""
 
 import zlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,16 +19,13 @@ def purpose(name: str) -> int:
 def derived(key: Array, name: str, first: int = 0, second: int = 0) -> Array:
     """Return a key for a purpose, and for instance a stage and a block of particles.
 
-    By a program of its own: within others each use of a key is a loop, and these together take as
-    long to compile as a random walk does.
+    Made on the host by `numpy.random.SeedSequence`, which is there for this: `jax.random.fold_in`
+    is a program to compile, before anything else can be.
     """
-    return _fold_in(key, np.array([purpose(name), first, second], np.uint32))
-
-
-@jax.jit
-def _fold_in(key: Array, numbers: Array) -> Array:
-    key, _ = jax.lax.scan(lambda k, number: (jax.random.fold_in(k, number), None), key, numbers)
-    return key
+    data = np.asarray(jax.random.key_data(key))
+    seeds = np.random.SeedSequence(data.tolist(), spawn_key=(purpose(name), first, second))
+    words: Any = seeds.generate_state(data.size)
+    return jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))
 
 
 def as_typed_key(key: Array) -> Array:
