@@ -160,7 +160,7 @@ def test_acceptance_rates_that_steps_are_tuned_to():
     scales = []
     for rate in (0.6, 0.95):
         kernel = mcmc_sampler(model, blackjax.nuts, {"target_acceptance_rate": rate})
-        engine = MCMCInference(model, kernel, num_samples=300, num_warmup=300, num_chains=2)
+        engine = MCMCInference(model, kernel, num_samples=300, num_warmup=1000, num_chains=8)
         result = engine.run(jax.random.key(3))
         found = np.mean(result.statistics["acceptance_rate"]["position"])
         assert found == pytest.approx(rate, abs=0.05)
