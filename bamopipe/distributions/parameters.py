@@ -60,5 +60,5 @@ def _range(family: Any, name: str) -> tuple[float, float]:
     try:
         bijector = family.parameter_properties()[name].default_constraining_bijector_fn()
     except (LookupError, NotImplementedError, TypeError):
-        bijector = None  # TFP knows no range
+        bijector = None  # no such parameter, or none with a range: TFP raises, or has no function
     return RANGES.get(type(bijector), (-np.inf, np.inf))

@@ -73,7 +73,6 @@ def to_datatree(
         }
     # As in the run: with more threads the linear algebra library gives other bits.
     with precision_context(engine.precision), threadpool_limits(limits=1, user_api="blas"):
-        # Here, where the program that derives keys is compiled already.
         key = derived(of_seed, "predict")
         after = follow(target, key, draws, folder and folder / "consequences")
         before = follow(target, derived(key, "prior"), result.prior)

@@ -4,7 +4,7 @@ Particles are the last axis of every array, so that one key and one vectorised e
 whole block.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -199,8 +199,7 @@ class Block(NamedTuple):
         shapes = self.update.noise_shapes(state, parameters, self.variables)
 
         def fresh(index):
-            key = jax.random.fold_in(random, index)
-            return key if shapes is None else draw_noise(key, [shapes], dtype_of(state))[0]
+            return _draw(jax.random.fold_in(random, index), [shapes], state)[0]
 
         def again(index, carry):
             state, total = carry
@@ -210,6 +209,18 @@ class Block(NamedTuple):
         _, info = jax.eval_shape(lambda state: once(fresh(0), state), state)
         nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), info)
         return jax.lax.fori_loop(0, self.repeats, again, (state, nothing))
+
+
+def _draw(key: Array, shapes: Sequence[Shapes | None], state: State) -> list[Any]:
+    """Return the random numbers of several moves, or a key for those that take one.
+
+    All at once: every use of a key is a loop of its own to compile.
+    """
+    asked = [one for one in shapes if one is not None]
+    count = len(shapes) - len(asked) + bool(asked)
+    keys = iter(jax.random.split(key, count) if count > 1 else [key])
+    noise = iter(draw_noise(next(keys), asked, dtype_of(state.log_factors)) if asked else ())
+    return [next(keys if one is None else noise) for one in shapes]
 
 
 # How to add up what several moves in a row report.
@@ -282,14 +293,8 @@ class Kernel:
         blocks = {block.name: block for block in self.blocks}
         order = self.order or tuple(blocks)
         totals: dict[str, Info] = {}
-        # All at once: every use of a key is a loop of its own to compile.
         shapes = [blocks[name].noise_shapes(state, parameters[name]) for name in order]
-        asked = [one for one in shapes if one is not None]
-        count = len(shapes) - len(asked) + bool(asked)
-        keys = iter(jax.random.split(key, count) if count > 1 else [key])
-        noise = iter(draw_noise(next(keys), asked, dtype_of(state)) if asked else ())
-        for name, one in zip(order, shapes, strict=True):
-            random = next(keys if one is None else noise)
+        for name, random in zip(order, _draw(key, shapes, state), strict=True):
             state, info = blocks[name].move(random, state, temperature, parameters[name], target)
             totals[name] = _added(totals[name], info) if name in totals else info
         infos = {}
@@ -418,9 +423,9 @@ def log_factors(target: Target, position: Position, names: tuple[str, ...] | Non
     return jax.vmap(lambda p: target.log_factors(p, names), in_axes=-1, out_axes=-1)(position)
 
 
-def dtype_of(state: State) -> Any:
-    """Return the type of real numbers."""
-    return next(iter(state.log_factors.values())).dtype
+def dtype_of(factors: Mapping[str, Array]) -> Any:
+    """Return the type of all factors, and of all real numbers."""
+    return next(iter(factors.values())).dtype
 
 
 def any_nan(factors: Mapping[str, Array]) -> dict[str, Array]:

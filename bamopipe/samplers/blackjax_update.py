@@ -30,6 +30,7 @@ from bamopipe.samplers.base import (
     any_nan,
     check_has_room,
     check_is_continuous,
+    dtype_of,
     log_factors,
 )
 from bamopipe.samplers.blackjax_tunings import (
@@ -278,7 +279,7 @@ class BlackJAXUpdate(Keyed):
         moved, acceptance, statistics, path = move(init_keys, step_keys, state.position)
         position = {**state.position, **moved}
         fresh = log_factors(target, position, names)
-        dtype = next(iter(fresh.values())).dtype
+        dtype = dtype_of(fresh)
         info = Info(acceptance.astype(dtype), any_nan(fresh), statistics, path)
         return State(position, {**state.log_factors, **fresh}), info
 

@@ -18,6 +18,7 @@ from bamopipe.samplers.base import (
     State,
     Untuned,
     any_nan,
+    dtype_of,
     log_factors,
 )
 from bamopipe.target import (
@@ -104,7 +105,7 @@ class EnumeratedDraw(Keyed, Untuned):
         rows, is_nan = jax.lax.fori_loop(0, rows.shape[1], draw, (rows, nothing))
         position = {**state.position, name: self._whole(rows, old.shape)}
         fresh = log_factors(target, position, names)
-        rate = jnp.ones(old.shape[-1], next(iter(fresh.values())).dtype)
+        rate = jnp.ones(old.shape[-1], dtype_of(fresh))
         return State(position, {**state.log_factors, **fresh}), Info(rate, is_nan, {})
 
     def _leading(self, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
