@@ -271,13 +271,13 @@ def _outline_of_random(node: Node, examples: Mapping[str, jax.ShapeDtypeStruct])
     def look(arguments):
         d = make_distribution(node, arguments, jnp.float64)
         try:
-            discrete = support(d).discrete
-            if not discrete and not jnp.issubdtype(d.dtype, jnp.floating):
+            discrete, dtype = support(d).discrete, d.dtype
+            if not discrete and not jnp.issubdtype(dtype, jnp.floating):
                 raise UserError(
                     f"{family(d)} was made from arrays of whole numbers, to which its values "
                     "would be rounded; make them real, as in np.array([0.0, 1.0])"
                 )
-            found.append((tuple(d.batch_shape), tuple(d.event_shape), d.dtype, discrete))
+            found.append((tuple(d.batch_shape), tuple(d.event_shape), dtype, discrete))
         except UserError as error:
             raise UserError(f"node {node.name!r}: {error}") from None
         except (TypeError, ValueError) as error:
@@ -359,8 +359,7 @@ def find_impossible(
     def holds(unknown):
         arguments = {**{a: jnp.asarray(v) for a, v in known.items()}, **unknown}
         distribution = make_distribution(node, arguments, jnp.float64)
-        value = jnp.asarray(node.value)
-        return support(distribution).holds(value, len(distribution.event_shape))
+        return support(distribution).holds(node.value, len(distribution.event_shape))
 
     with jax.enable_x64(True):
         return _find_impossible(node, holds, {n: o.example for n, o in unknown.items()})

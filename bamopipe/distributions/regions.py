@@ -39,22 +39,27 @@ class Support(NamedTuple):
     def holds(self, value: Array, event_ndims: int) -> Array:
         """Whether each value is in the set, of shape (...): event dimensions are gone."""
         flags = self.contains(value)
-        return jnp.all(flags, axis=tuple(range(jnp.ndim(value) - event_ndims, flags.ndim)))
+        return flags.all(axis=tuple(range(value.ndim - event_ndims, flags.ndim)))
+
+
+def _is_not_infinite(x):
+    # Works on NumPy's arrays, too: observations are checked without compiling anything.
+    return abs(x) != jnp.inf
 
 
 def real(_) -> Support:
     """Real numbers."""
-    return Support(lambda x: ~jnp.isinf(x), 0.0)
+    return Support(_is_not_infinite, 0.0)
 
 
 def real_but_loc(d) -> Support:
     """Real numbers but `loc`, where the density is 0."""
-    return Support(lambda x: (x != d.loc) & ~jnp.isinf(x), d.loc + d.scale)
+    return Support(lambda x: (x != d.loc) & _is_not_infinite(x), d.loc + d.scale)
 
 
 def nonzero(_) -> Support:
     """Real numbers but 0, where the density is infinite."""
-    return Support(lambda x: (x != 0) & ~jnp.isinf(x), 1.0)
+    return Support(lambda x: (x != 0) & _is_not_infinite(x), 1.0)
 
 
 def positive(_) -> Support:
@@ -91,7 +96,7 @@ def extreme_values(d) -> Support:
     """Numbers x with `concentration * (x - loc) / scale > -1`."""
 
     def contains(x):
-        return (1 + d.concentration * (x - d.loc) / d.scale > 0) & ~jnp.isinf(x)
+        return (1 + d.concentration * (x - d.loc) / d.scale > 0) & _is_not_infinite(x)
 
     return Support(contains, d.loc)
 
@@ -115,7 +120,7 @@ def _middle(low, high):
 
 def interval(d) -> Support:
     """Numbers from `low` to `high`."""
-    return Support(lambda x: (x >= d.low) & (x <= d.high) & ~jnp.isinf(x), _middle(d.low, d.high))
+    return Support(lambda x: (x >= d.low) & (x <= d.high) & _is_not_infinite(x), _middle(d.low, d.high))
 
 
 def open_interval(d) -> Support:
@@ -126,7 +131,7 @@ def open_interval(d) -> Support:
 def clipped(d) -> Support:
     """Numbers from `minimum` to `maximum`, with mass at these two."""
     return Support(
-        lambda x: (x >= d.minimum) & (x <= d.maximum) & ~jnp.isinf(x),
+        lambda x: (x >= d.minimum) & (x <= d.maximum) & _is_not_infinite(x),
         _middle(d.minimum, d.maximum),
     )
 
@@ -138,7 +143,7 @@ def circle(_) -> Support:
 
 def is_whole(x):
     """Tell whole numbers, whatever their type."""
-    return (jnp.floor(x) == x) & ~jnp.isinf(x)
+    return (jnp.floor(x) == x) & _is_not_infinite(x)
 
 
 def whole_numbers(_) -> Support:
@@ -263,7 +268,7 @@ def log_simplex(d) -> Support:
     size = d.event_shape[-1]
 
     def contains(x):
-        return jnp.all((x < 0) & ~jnp.isinf(x), -1) & (
+        return jnp.all((x < 0) & _is_not_infinite(x), -1) & (
             jnp.abs(jnp.sum(jnp.exp(x), -1) - 1) < _tolerance(x, size)
         )
 

@@ -99,20 +99,23 @@ class Dealer:
                         waiting.get_nowait()
         return [result for part in results for result in part]
 
-    def compile(self, program: partial, item: tuple, *others: partial) -> None:
-        """Compile a program for every device, and others beside it, given as calls of them."""
-        calls = [
+    def calls(self, program: partial, item: tuple) -> list[partial]:
+        """Return the calls of a program that `map` makes, one for each device."""
+        return [
             self._prepared(program, device, constants, [item]) for device, constants in self._placed
         ]
-        calls += others
+
+    def compile(self, calls: Iterable[partial]) -> None:
+        """Compile programs side by side, each as soon as a call of it is there."""
 
         def work(call: partial) -> None:
             compiles: Any = call.func
             with precision_context(self._precision):
                 compiles.lower(*call.args).compile()  # which later calls find
 
-        with ThreadPoolExecutor(len(calls)) as pool:
-            list(pool.map(work, calls))  # which raises what a call did
+        with ThreadPoolExecutor() as pool:
+            for done in [pool.submit(work, call) for call in calls]:
+                done.result()  # which raises what a call did
 
     def _call(self, program: partial, device, constants: tuple, part: list[tuple]) -> list:
         """Return what a program makes of up to as many items as are done at once."""

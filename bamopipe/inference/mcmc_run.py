@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -105,8 +105,8 @@ class Run:
         """Run; `start` is when the clock of compilation began."""
         engine = self.engine
         with ProgressReport(f"MCMC of {engine.model.name}") as self.progress:
-            with uncollected():
-                self._compile()
+            with uncollected():  # before the clock of sampling starts
+                self.dealer.compile(self._calls())
             starts = find(
                 engine.start,
                 engine.mcmc_kernel,
@@ -148,16 +148,16 @@ class Run:
             folder=self.folder,
         )
 
-    def _compile(self) -> None:
-        """Compile every program before anything is done, side by side."""
+    def _calls(self) -> Iterator[partial]:
+        """Give a call of every program, with zeros, as soon as their shapes are known."""
         engine = self.engine
         drawn_with = drawing(engine.mcmc_kernel, engine.target, self.key, engine.num_chains)
-        start = prior_draws.calls(*drawn_with)
-        drawn = zeros(start[-1])
+        drawn = yield from prior_draws.calls(*drawn_with)
         tune = self._tuning(self.parameters[0], drawn.position, 0)
+        yield tune
         state = jax.tree.map(lambda leaf: leaf[..., :1], drawn)
         item = (*self._numbers(0, Phase("", 0)), zeros(tune), state)
-        self.dealer.compile(self.turn, item, *start, tune)
+        yield from self.dealer.calls(self.turn, item)
 
     def flush(self) -> None:
         """Bring what the arrays of `_arrays` refer to onto the disk."""

@@ -1,5 +1,6 @@
 """Draws from the prior, with which both engines start."""
 
+from collections.abc import Generator
 from functools import cache, partial
 from typing import Any
 
@@ -16,10 +17,15 @@ def draw(kernel: Kernel, num_draws: int, target: Target, key: Array) -> State:
     return evaluate(kernel, target, positions()(num_draws, target, key))
 
 
-def calls(kernel: Kernel, num_draws: int, target: Target, key: Array) -> list[partial]:
-    """Return the calls of compiled programs that `draw` makes, the second of zeros."""
+def calls(
+    kernel: Kernel, num_draws: int, target: Target, key: Array
+) -> Generator[partial, None, State]:
+    """Give the calls of compiled programs that `draw` makes, and return zeros as what it makes."""
     drawing = partial(positions(), num_draws, target, key)
-    return [drawing, partial(evaluate, kernel, target, zeros(drawing))]
+    yield drawing
+    evaluating = partial(evaluate, kernel, target, zeros(drawing))
+    yield evaluating
+    return zeros(evaluating)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -85,8 +85,8 @@ class Run:
     def result(self, start: float, checkpoint: Checkpoint | None) -> Result:
         """Run; `start` is when the clock of compilation began."""
         with ProgressReport(f"SMC of {self.engine.model.name}") as progress:
-            with uncollected():
-                self._compile()
+            with uncollected():  # before the clock of sampling starts
+                self.dealer.compile(self._calls())
             compiled = time.perf_counter()
             timings = {"compile": compiled - start, "sample": 0.0}
             before = self._restore(checkpoint) if checkpoint else 0.0
@@ -108,12 +108,11 @@ class Run:
     def _running(self) -> list[Chain]:
         return [chain for chain in self.chains if chain.status is None]
 
-    def _compile(self) -> None:
-        """Compile every program before the clock of sampling starts, side by side."""
+    def _calls(self) -> Iterator[partial]:
+        """Give a call of every program, with zeros, as soon as their shapes are known."""
         key, half = self.chain_keys[0], self.dtype.type(0.5)
         parameters = self._first_parameters()
-        start = prior_draws.calls(*self._drawing(key, 0))
-        state = zeros(start[-1])
+        state = yield from prior_draws.calls(*self._drawing(key, 0))
         stacked = stack([state] * self.num_blocks)
         if self.engine.scheme == "persistent":
             prepare = partial(
@@ -130,9 +129,9 @@ class Run:
             prepare = self._reweighing(key, 0, stacked, parameters, half, 0, goal)
             stacked, tuned, _ = zeros(prepare)
             state = jax.tree.map(lambda leaf: leaf[0], stacked)
+        yield prepare
         until = np.int64(0), self._until(half)[1]
-        item = (key, half, until, parameters_of(tuned, 0), state)
-        self.dealer.compile(self.move, item, *start, prepare)
+        yield from self.dealer.calls(self.move, (key, half, until, parameters_of(tuned, 0), state))
 
     def _fly_pilot(self) -> list[Stage]:
         """Find how many mutations it takes to forget, by a chain of one or two blocks of its own.
