@@ -106,16 +106,12 @@ class Dealer:
         ]
 
     def compile(self, calls: Iterable[partial]) -> None:
-        """Compile programs side by side, each as soon as a call of it is there."""
-
-        def work(call: partial) -> None:
-            compiles: Any = call.func
-            with precision_context(self._precision):
-                compiles.lower(*call.args).compile()  # which later calls find
-
+        """Compile programs that later calls find, side by side, each when a call of it is there."""
         with ThreadPoolExecutor() as pool:
-            for done in [pool.submit(work, call) for call in calls]:
-                done.result()  # which raises what a call did
+            # Python traces and lowers one after the other, since it runs one thread at a time.
+            begun = [pool.submit(_lower(call).compile) for call in calls]
+            for compiling in begun:
+                compiling.result()  # which raises what went wrong
 
     def _call(self, program: partial, device, constants: tuple, part: list[tuple]) -> list:
         """Return what a program makes of up to as many items as are done at once."""
@@ -139,6 +135,11 @@ def _call_together(function: Callable, statics: tuple, constants: tuple, items: 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)
     found = jax.vmap(lambda *item: function(*statics, *constants, *item))(*stacked)
     return [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(len(items))]
+
+
+def _lower(call: partial) -> jax.stages.Lowered:
+    program: Any = call.func
+    return program.lower(*call.args)
 
 
 def zeros(call: partial) -> Any:

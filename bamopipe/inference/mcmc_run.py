@@ -154,10 +154,10 @@ class Run:
         drawn_with = drawing(engine.mcmc_kernel, engine.target, self.key, engine.num_chains)
         drawn = yield from prior_draws.calls(*drawn_with)
         tune = self._tuning(self.parameters[0], drawn.position, 0)
-        yield tune
         state = jax.tree.map(lambda leaf: leaf[..., :1], drawn)
         item = (*self._numbers(0, Phase("", 0)), zeros(tune), state)
-        yield from self.dealer.calls(self.turn, item)
+        yield from self.dealer.calls(self.turn, item)  # before what compiles sooner
+        yield tune
 
     def flush(self) -> None:
         """Bring what the arrays of `_arrays` refer to onto the disk."""

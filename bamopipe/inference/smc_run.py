@@ -129,9 +129,10 @@ class Run:
             prepare = self._reweighing(key, 0, stacked, parameters, half, 0, goal)
             stacked, tuned, _ = zeros(prepare)
             state = jax.tree.map(lambda leaf: leaf[0], stacked)
-        yield prepare
         until = np.int64(0), self._until(half)[1]
+        # Before what compiles sooner.
         yield from self.dealer.calls(self.move, (key, half, until, parameters_of(tuned, 0), state))
+        yield prepare
 
     def _fly_pilot(self) -> list[Stage]:
         """Find how many mutations it takes to forget, by a chain of one or two blocks of its own.
