@@ -28,6 +28,18 @@ def derived(key: Array, name: str, first: int = 0, second: int = 0) -> Array:
     return jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))
 
 
+def split(key: Array, count: int) -> Array:
+    """Return independent keys, as `jax.random.split` does, but made on the host.
+
+    By `numpy.random.Philox`. For very many keys of which a program does little else than to draw
+    something small: to make them is longer to compile than that.
+    """
+    data = np.asarray(jax.random.key_data(key))
+    numbers = np.random.Philox(np.random.SeedSequence(data.tolist()))
+    words: Any = numbers.random_raw(count * data.size // 2).view(np.uint32)
+    return jax.random.wrap_key_data(words.reshape(count, -1), impl=jax.random.key_impl(key))
+
+
 def as_typed_key(key: Array) -> Array:
     """Accept the keys of `jax.random.PRNGKey` as well as those of `jax.random.key`."""
     if not isinstance(key, Array):

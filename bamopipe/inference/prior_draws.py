@@ -8,20 +8,21 @@ import jax
 from jax import Array
 
 from bamopipe.inference.devices import on_processors, zeros
+from bamopipe.inference.keys import derived, split
 from bamopipe.samplers.base import Kernel, State
 from bamopipe.target import Position, Target
 
 
 def draw(kernel: Kernel, num_draws: int, target: Target, key: Array) -> State:
     """Draw from the prior, and evaluate all factors; particles last."""
-    return evaluate(kernel, target, positions()(num_draws, target, key))
+    return evaluate(kernel, target, positions()(target, _keys(num_draws, target, key)))
 
 
 def calls(
     kernel: Kernel, num_draws: int, target: Target, key: Array
 ) -> Generator[partial, None, State]:
     """Give the calls of compiled programs that `draw` makes, and return zeros as what it makes."""
-    drawing = partial(positions(), num_draws, target, key)
+    drawing = partial(positions(), target, _keys(num_draws, target, key))
     yield drawing
     evaluating = partial(evaluate, kernel, target, zeros(drawing))
     yield evaluating
@@ -32,16 +33,20 @@ def calls(
 def positions() -> Any:
     """Return the program that draws.
 
-    On processors it is compiled without optimisation, in half of the time: with a key for each draw
-    and variable it has more to compile than all else that is done once.
+    On processors it is compiled without optimisation, in half of the time, since it runs once.
     """
     options = {"xla_backend_optimization_level": 0} if on_processors() else None
-    return jax.jit(_positions, static_argnums=0, compiler_options=options)
+    return jax.jit(_positions, compiler_options=options)
 
 
-def _positions(num_draws: int, target: Target, key: Array) -> Position:
-    keys = jax.random.split(key, num_draws)
+def _positions(target: Target, keys: dict[str, Array]) -> Position:
     return jax.vmap(target.sample_prior, out_axes=-1)(keys)
+
+
+def _keys(num_draws: int, target: Target, key: Array) -> dict[str, Array]:
+    """Return a key for each draw of each node."""
+    nodes = dict.fromkeys(target.program.node_of[name] for name in target.latent)
+    return {name: split(derived(key, name), num_draws) for name in nodes}
 
 
 @partial(jax.jit, static_argnums=0)

@@ -254,11 +254,13 @@ class Target:
         values = self.values(position, names)
         return {name: values[name] for name in names}
 
-    def sample_prior(self, key: Array, given: Position | None = None) -> Position:
+    def sample_prior(
+        self, key: Array | Mapping[str, Array], given: Position | None = None
+    ) -> Position:
         """Draw a position from the prior: every latent variable given its parents.
 
         An observed parent has the value that was observed. Variables in `given` keep the values
-        that they have there.
+        that they have there. With many draws in mind, `key` can be one for each node to draw.
         """
         given = given or {}
         drawn = [name for name in self.latent if name not in given]
@@ -495,7 +497,9 @@ class Target:
         """Evaluate a node's density at each draw that its value has."""
         return self._call("log_prob", name, values[name], self.arguments(name, values))
 
-    def _simulate(self, key: Array, names: Iterable[str], values: dict[str, Array]) -> dict:
+    def _simulate(
+        self, key: Array | Mapping[str, Array], names: Iterable[str], values: dict[str, Array]
+    ) -> dict:
         """Draw these variables in order; add them to the values of their parents and data."""
         names = set(names)
         nodes = self.program.model.nodes
@@ -503,13 +507,17 @@ class Target:
             name: {name, f"{name}_missing"} & names if nodes[name].imputes else {name} & names
             for name in self.program.order
         }
-        # All keys at once: every use of a key is a loop of its own to compile.
-        codes = [zlib.crc32(name.encode()) for name, drawn in wanted.items() if drawn]
-        keys = iter(jax.vmap(jax.random.fold_in, (None, 0))(key, np.array(codes, np.uint32)))
+        if isinstance(key, Mapping):
+            keys = key
+        else:  # all at once, since every use of a key is a loop of its own to compile
+            codes = {name: zlib.crc32(name.encode()) for name, drawn in wanted.items() if drawn}
+            numbers = np.array([*codes.values()], np.uint32)
+            folded = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+            keys = dict(zip(codes, folded, strict=True))
         for name, drawn in wanted.items():
             node = nodes[name]
             if drawn:
-                draw = self._call("sample", name, next(keys), self.arguments(name, values))
+                draw = self._call("sample", name, keys[name], self.arguments(name, values))
                 # Put together by itself, or XLA draws once more for all that depends on it.
                 draw = jax.lax.optimization_barrier(draw)
                 if node.imputes:
