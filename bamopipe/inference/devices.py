@@ -107,7 +107,7 @@ class Dealer:
 
     def compile(self, calls: Iterable[partial]) -> None:
         """Compile programs that later calls find, side by side, each when a call of it is there."""
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(_num_cores()) as pool:
             # Python traces and lowers one after the other, since it runs one thread at a time.
             begun = [pool.submit(_lower(call).compile) for call in calls]
             for compiling in begun:
@@ -168,11 +168,13 @@ def num_workers() -> int:
     """Return how many programs run at once."""
     devices = jax.local_devices()
     # A CPU device runs as many programs at once as threads call it; a GPU runs one.
-    cores = int(os.environ.get(NUM_THREADS, 0)) or _usable_cores()
-    return max(len(devices), cores if on_processors() else 1)
+    return max(len(devices), _num_cores() if on_processors() else 1)
 
 
-def _usable_cores() -> int:
+def _num_cores() -> int:
+    given = int(os.environ.get(NUM_THREADS, 0))
+    if given:
+        return given
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS has no such call

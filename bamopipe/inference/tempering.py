@@ -79,8 +79,9 @@ def reweigh(
         The next temperature, the log of the mean weight, the effective sample size, and all weights
         with the sum 1, shape (num_particles,).
     """
-    index = jnp.arange(log_likelihood.size).reshape(log_likelihood.shape)
-    log_likelihood = jnp.where(index < num_particles, log_likelihood, -jnp.inf)
+    if log_likelihood.size > num_particles:
+        index = jnp.arange(log_likelihood.size).reshape(log_likelihood.shape)
+        log_likelihood = jnp.where(index < num_particles, log_likelihood, -jnp.inf)
 
     def total(x):
         # Over fixed blocks first: the same order of summation whatever the device does.
@@ -95,22 +96,23 @@ def reweigh(
         w = jnp.exp(w - largest)
         return w, largest, total(w) ** 2 / total(w * w)
 
-    possible = total((log_likelihood > -jnp.inf).astype(log_likelihood.dtype))
-    wanted = goal.target_ess * possible
-
     def bisect(index, carry):
-        low, high, *_ = carry
-        # The limit first. If it will do, there is nothing between the two any more. And last once
-        # more what was found: weights that are written down twice would be compiled twice.
-        middle = jnp.where(index == 0, high, (low + high) / 2)
-        middle = jnp.where(index == 1 + BISECTIONS, low, middle)
+        low, high, wanted, *_ = carry
+        # First where they are, which tells how many are possible. Then the limit: if it will do,
+        # there is nothing between the two any more. And last once more what was found: weights that
+        # are written down twice would be compiled twice.
+        middle = jnp.where(index == 1, high, (low + high) / 2)
+        middle = jnp.where((index == 0) | (index == 2 + BISECTIONS), low, middle)
         weighed = weigh(middle)
-        enough = weighed[-1] >= wanted
-        return jnp.where(enough, middle, low), jnp.where(enough, high, middle), *weighed
+        ess = weighed[-1]
+        wanted = jnp.where(index == 0, goal.target_ess * ess, wanted)
+        enough = ess >= wanted
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle), wanted, *weighed
 
-    nothing = jnp.zeros_like(log_likelihood), *[jnp.zeros_like(temperature)] * 2
-    new_temperature, _, weights, largest, ess = jax.lax.fori_loop(
-        0, 2 + BISECTIONS, bisect, (temperature, goal.limit, *nothing)
+    zero = jnp.zeros_like(temperature)
+    nothing = zero, jnp.zeros_like(log_likelihood), zero, zero
+    new_temperature, _, _, weights, largest, ess = jax.lax.fori_loop(
+        0, 3 + BISECTIONS, bisect, (temperature, goal.limit, *nothing)
     )
     increment = largest + jnp.log(total(weights) / num_particles)
     weights = jnp.ravel(weights / total(weights))[:num_particles]
