@@ -120,7 +120,9 @@ def _middle(low, high):
 
 def interval(d) -> Support:
     """Numbers from `low` to `high`."""
-    return Support(lambda x: (x >= d.low) & (x <= d.high) & _is_not_infinite(x), _middle(d.low, d.high))
+    return Support(
+        lambda x: (x >= d.low) & (x <= d.high) & _is_not_infinite(x), _middle(d.low, d.high)
+    )
 
 
 def open_interval(d) -> Support:
