@@ -13,6 +13,7 @@ from tensorflow_probability.substrates import jax as tfp
 
 import exact
 from bamopipe.base import Model
+from bamopipe.inference import devices
 from bamopipe.samplers import gibbs_sampler
 
 tfb = tfp.bijectors
@@ -79,18 +80,18 @@ def compilations(stage: str = "backend_compile") -> Iterator[list[str]]:
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def early_and_late(run_class: type, run: Callable, monkeypatch) -> tuple[list[str], list[str]]:
-    """Return which programs a run compiles in the `_compile` of its class, and which after it."""
-    compile_all, early = run_class._compile, list[str]()
+def early_and_late(run: Callable, monkeypatch) -> tuple[list[str], list[str]]:
+    """Return which programs a run compiles in `Dealer.compile`, and which after it."""
+    compile_all, early = devices.Dealer.compile, list[str]()
     jax.clear_caches()
     with compilations() as late:
 
-        def compile_and_note(self):
-            compile_all(self)
+        def compile_and_note(self, calls):
+            compile_all(self, calls)
             early.extend(late)
             late.clear()
 
-        monkeypatch.setattr(run_class, "_compile", compile_and_note)
+        monkeypatch.setattr(devices.Dealer, "compile", compile_and_note)
         run()
     return early, late
 

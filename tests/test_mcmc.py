@@ -147,7 +147,7 @@ def test_all_is_compiled_before_anything_is_done(monkeypatch):
     model = make_gaussian_mean(Y)
     engine = MCMCInference(model, mcmc_sampler(model, blackjax.nuts), num_samples=50)
     run = partial(engine.run, jax.random.key(0))
-    early, late = early_and_late(mcmc_run.Run, run, monkeypatch)
+    early, late = early_and_late(run, monkeypatch)
     assert sorted(name for name in early if name in programs) == sorted(programs)
     assert not programs & {*late}
 

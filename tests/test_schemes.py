@@ -218,7 +218,7 @@ def test_all_is_compiled_before_the_clock_of_sampling(settings, monkeypatch):
     every = {*drawing, "jit(move)", "jit(reweigh_and_tune)", "jit(tune)"}
     engine = make_engine(**{"num_particles": 2100, "num_chains": 2, **settings})
     run = partial(engine.run, jax.random.key(0))
-    early, late = early_and_late(smc_run.Run, run, monkeypatch)
+    early, late = early_and_late(run, monkeypatch)
     expected = sorted([*drawing, "jit(move)", f"jit({reweighing})"])
     assert sorted(name for name in early if name in every) == expected
     assert not every & {*late}

@@ -29,10 +29,9 @@ def derived(key: Array, name: str, first: int = 0, second: int = 0) -> Array:
 
 
 def split(key: Array, count: int) -> Array:
-    """Return independent keys, as `jax.random.split` does, but made on the host.
+    """Return independent keys, as `jax.random.split` does, but on the host.
 
-    By `numpy.random.Philox`. For very many keys of which a program does little else than to draw
-    something small: to make them is longer to compile than that.
+    Made by `numpy.random.Philox`. Each use of a key in a program is a loop to compile.
     """
     data = np.asarray(jax.random.key_data(key))
     numbers = np.random.Philox(np.random.SeedSequence(data.tolist()))
