@@ -106,7 +106,11 @@ class Dealer:
         ]
 
     def compile(self, calls: Iterable[partial]) -> None:
-        """Compile programs that later calls find, side by side, each when a call of it is there."""
+        """Compile programs that later calls find, side by side, each when a call of it is there.
+
+        They are traced here, in the precision that the caller has set. The longest to compile had
+        better not be the last.
+        """
         with ThreadPoolExecutor(_num_cores()) as pool:
             # Python traces and lowers one after the other, since it runs one thread at a time.
             begun = [pool.submit(_lower(call).compile) for call in calls]

@@ -24,8 +24,7 @@ def derived(key: Array, name: str, first: int = 0, second: int = 0) -> Array:
     """
     data = np.asarray(jax.random.key_data(key))
     seeds = np.random.SeedSequence(data.tolist(), spawn_key=(purpose(name), first, second))
-    words: Any = seeds.generate_state(data.size)
-    return jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))
+    return _made_of(seeds.generate_state(data.size), key)
 
 
 def split(key: Array, count: int) -> Array:
@@ -35,8 +34,13 @@ def split(key: Array, count: int) -> Array:
     """
     data = np.asarray(jax.random.key_data(key))
     numbers = np.random.Philox(np.random.SeedSequence(data.tolist()))
-    words: Any = numbers.random_raw(count * data.size // 2).view(np.uint32)
-    return jax.random.wrap_key_data(words.reshape(count, -1), impl=jax.random.key_impl(key))
+    words: Any = numbers.random_raw(count * data.size // 2)
+    return _made_of(words.view(np.uint32).reshape(count, -1), key)
+
+
+def _made_of(words: Any, like: Array) -> Array:
+    """Return keys of the same kind as another one."""
+    return jax.random.wrap_key_data(words, impl=jax.random.key_impl(like))
 
 
 def as_typed_key(key: Array) -> Array:

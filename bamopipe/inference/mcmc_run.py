@@ -156,7 +156,7 @@ class Run:
         tune = self._tuning(self.parameters[0], drawn.position, 0)
         state = jax.tree.map(lambda leaf: leaf[..., :1], drawn)
         item = (*self._numbers(0, Phase("", 0)), zeros(tune), state)
-        yield from self.dealer.calls(self.turn, item)  # before what compiles sooner
+        yield from self.dealer.calls(self.turn, item)
         yield tune
 
     def flush(self) -> None:

@@ -130,7 +130,6 @@ class Run:
             stacked, tuned, _ = zeros(prepare)
             state = jax.tree.map(lambda leaf: leaf[0], stacked)
         until = np.int64(0), self._until(half)[1]
-        # Before what compiles sooner.
         yield from self.dealer.calls(self.move, (key, half, until, parameters_of(tuned, 0), state))
         yield prepare
 

@@ -260,7 +260,7 @@ class Target:
         """Draw a position from the prior: every latent variable given its parents.
 
         An observed parent has the value that was observed. Variables in `given` keep the values
-        that they have there. With many draws in mind, `key` can be one for each node to draw.
+        that they have there. `key` is one, or has one for each node to draw, by its name.
         """
         given = given or {}
         drawn = [name for name in self.latent if name not in given]
